@@ -1,0 +1,130 @@
+/**
+ * The graph-driver contract.
+ *
+ * ## Words
+ * A *layer* is a directory tree of changes over its *parent*. Its *id* names it inside one driver *home*; ids are random
+ * or chosen by an engine and say nothing about content. A *stack* is a layer with all its ancestors. A *view* is what a
+ * program sees when the stack is mounted.
+ *
+ * ## The story of a layer
+ * *Pull.* An image of two layers arrives. `create(base)` makes an empty layer, `applyTarget(base)` says where the
+ * archive code unpacks the first tar, and the layer is complete. `create(second, { parent: base })` does the same above it; from
+ * then on `base` has a child and must not change.
+ *
+ * *Container.* `createReadWrite(box, { parent: second })` makes an empty writable layer. `plan(box)` describes its mount: lowers
+ * `second` and `base`, upper `box`. The driver does not mount: the mounter in `@layerstore/linux` performs the plan on
+ * `mountPoint(box)`, counts who uses it and unmounts it after the last. Programs write into the view; the kernel puts
+ * what they change into the upper.
+ *
+ * *Commit.* `diffSource(box, second)` names the trees to compare. The archive code writes the differences as a tar, which
+ * is applied to a third layer, created over `second`. The tar's digest is the layer's diff ID.
+ *
+ * *Remove.* `remove(box)` refuses while the view is mounted, otherwise renames the layer away in one step and deletes it. `second` can go only when
+ * nothing is stacked on it; the caller, who knows the parents, sees to that order.
+ *
+ * ## Rules for every driver
+ * - Ids are checked before they near a path ({@link parseLayerId}); anything else is ERR_INVALID_ID.
+ * - A method that fails leaves nothing half made; kill -9 leaves only what {@link GraphDriver.cleanup} or the next open collects.
+ * - The driver keeps its on-disk format byte-compatible with Docker's driver of the same name. Whatever is layerstore's own
+ *   lives in `<home>/.layerstore/` and can be deleted without loss.
+ * - What a driver can do is said in {@link Abilities}, never found out by a failing call.
+ */
+import type { DiffSource, LayerTree } from '@layerstore/archive';
+import type { LayerId } from '@layerstore/core';
+import type { MountPlan } from '@layerstore/linux';
+
+export interface GraphDriver {
+  /** `overlay2`, `vfs`, ...: the name that Docker uses. */
+  readonly name: string;
+  /** Absolute path of the directory that this driver owns. */
+  readonly home: string;
+  readonly abilities: Abilities;
+
+  /**
+   * Makes an empty layer over `parent`. Durable on return: the layer's own records are synced.
+   * Doing it again with the same parent over an untouched layer succeeds.
+   * Cost: a few directories (overlay2); a copy of the parent's tree, by reflink where possible (vfs).
+   * @throws StoreError ERR_EXISTS when the id is taken by a layer with another parent or with content
+   * @throws StoreError ERR_LAYER_NOT_FOUND for an unknown parent; nothing is left behind
+   * @throws StoreError ERR_MAX_DEPTH when the stack could not be mounted
+   */
+  create(id: LayerId, options?: CreateOptions): Promise<void>;
+
+  /** The same for a container's writable layer; only here may `storageOptions` be passed. */
+  createReadWrite(id: LayerId, options?: CreateReadWriteOptions): Promise<void>;
+
+  /**
+   * Deletes a layer. An absent id is no error. The layer disappears by one rename; deleting its content may follow
+   * slowly (cost: one unlink per file).
+   * @throws StoreError ERR_BUSY with the mounts and processes that hold it
+   */
+  remove(id: LayerId): Promise<void>;
+
+  exists(id: LayerId): Promise<boolean>;
+
+  /** Every layer in the home, in no order. Cost: one directory listing. */
+  list(): Promise<LayerId[]>;
+
+  /** What `docker inspect` shows as GraphDriver.Data: absolute paths by Docker's key names. */
+  metadata(id: LayerId): Promise<Readonly<Record<string, string>>>;
+
+  /** Facts for `info`, Docker's keys first. */
+  status(): Promise<readonly (readonly [string, string])[]>;
+
+  /**
+   * How to make the view of a layer. A layer that has children, or was made by {@link create}, still gets a writable plan
+   * until it is committed (engines write into new layers through their view); `readOnly` asks for one without upper.
+   * Costs a few small reads; mounts nothing.
+   * @throws StoreError ERR_LAYER_NOT_FOUND
+   */
+  plan(id: LayerId, options?: PlanOptions): Promise<MountPlan>;
+
+  /** Where the mounter puts the view: created on mount, removed (only when empty) on unmount. */
+  mountPoint(id: LayerId): string;
+
+  /** Where the archive code unpacks a layer's tar. @throws StoreError ERR_LAYER_NOT_FOUND */
+  applyTarget(id: LayerId): Promise<ApplyTarget>;
+
+  /**
+   * The trees whose difference is the layer's content over `parent`, without mounting anything; `undefined` where they
+   * can only be compared through their views (then {@link layerDiffs} mounts both).
+   * @throws StoreError ERR_LAYER_NOT_FOUND
+   */
+  diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined>;
+
+  /** Finishes or sweeps what an interrupted process left in the home. Idempotent; called on open and on shutdown. */
+  cleanup(): Promise<void>;
+}
+
+export interface CreateOptions {
+  readonly parent?: LayerId;
+  /** SELinux label for the layer's mounts. */
+  readonly mountLabel?: string;
+}
+
+export interface CreateReadWriteOptions extends CreateOptions {
+  readonly storageOptions?: Readonly<Record<string, string>>;
+}
+
+export interface PlanOptions {
+  readonly mountLabel?: string;
+  readonly readOnly?: boolean;
+}
+
+/** The layer's own tree, and the trees under it that a hard link or an implied directory may refer to. */
+export interface ApplyTarget {
+  readonly tree: LayerTree;
+  /** Uppermost first. Empty where `tree` is complete. */
+  readonly lowers: readonly LayerTree[];
+}
+
+export interface Abilities {
+  /** Layers can be unpacked in any order, before their parents have content. */
+  readonly independentLayers: boolean;
+  /** The difference to the direct parent is read from the layer's own directory, at a cost that ignores lower layers. */
+  readonly nativeDiff: boolean;
+  /** `size=` of `storageOptions` is enforced. */
+  readonly quota: boolean;
+  /** Greatest number of layers in one stack. */
+  readonly maxDepth: number;
+}

@@ -1,0 +1,35 @@
+/**
+ * How to make a layer visible: what a driver describes and the mounter performs.
+ *
+ * A plan is a plain record. It can be asserted without root, sent to a worker, or handed to containerd.
+ */
+export type MountPlan = DirectoryPlan | BindPlan | OverlayPlan;
+
+/** The layer is a complete directory: nothing is mounted. */
+export interface DirectoryPlan {
+  readonly kind: 'directory';
+  readonly path: string;
+}
+
+/** One directory shown elsewhere, for example a single lower without an upper. */
+export interface BindPlan {
+  readonly kind: 'bind';
+  readonly source: string;
+  readonly readOnly: boolean;
+}
+
+/** A kernel overlay. */
+export interface OverlayPlan {
+  readonly kind: 'overlay';
+  /** Absolute paths, uppermost first; at least two, or one with an upper. */
+  readonly lowers: readonly string[];
+  /** Absent for a read-only view. */
+  readonly upper?: { readonly path: string; readonly work: string };
+  /** Further options, `key` or `key=value`, in kernel spelling. */
+  readonly options: readonly string[];
+  /**
+   * A directory with a short name for every lower, for mount(2), whose option string is cut at one page: `lowers` in
+   * the same order, relative to `base`.
+   */
+  readonly short?: { readonly base: string; readonly lowers: readonly string[] };
+}
