@@ -1,6 +1,12 @@
 export * from './constants.js';
+export * from './durability.js';
+export * from './file-lock.js';
 export * from './mount-plan.js';
+export * from './mount-table.js';
 export { errnoName, hasErrno } from './native/errno.js';
 export * from './native-syscalls.js';
+export * from './recording-syscalls.js';
+export * from './remove-tree.js';
 export * from './syscalls.js';
+export * from './system.js';
 export * from './zstd.js';
