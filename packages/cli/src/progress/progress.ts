@@ -1,0 +1,58 @@
+import type { Progress, ProgressListener } from '@layerstore/core';
+
+export const progressModes = ['auto', 'plain', 'json', 'none'] as const;
+export type ProgressMode = (typeof progressModes)[number];
+
+/** Where progress is shown: `process.stderr`, or a recorder in a test. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+  write(text: string): unknown;
+}
+
+/** Shows progress until it is disposed, which leaves the terminal at the beginning of an empty line. */
+export interface ProgressDisplay extends Disposable {
+  readonly listener: ProgressListener;
+}
+
+/**
+ * The display that fits: bars on a terminal, otherwise a line per finished task; JSON events for programs.
+ * A CI log is no terminal even where it pretends to be one, and TERM=dumb cannot move its cursor.
+ */
+export async function progressDisplay(
+  mode: ProgressMode,
+  stream: ProgressStream,
+  environment: NodeJS.ProcessEnv,
+): Promise<ProgressDisplay> {
+  if (mode === 'none') return { listener: () => undefined, [Symbol.dispose]: () => undefined };
+  if (mode === 'json') return jsonEvents(stream);
+  const terminal = stream.isTTY === true && environment['TERM'] !== 'dumb' && !isSet(environment['CI']);
+  if (mode === 'auto' && terminal) {
+    const { Bars } = await import('./bars.js');
+    return new Bars(stream, { colour: !isSet(environment['NO_COLOR']) });
+  }
+  const { PlainLines } = await import('./plain-lines.js');
+  return new PlainLines(stream);
+}
+
+/** One JSON object per line and event; `advance` at most ten times a second for each task. */
+function jsonEvents(stream: ProgressStream): ProgressDisplay {
+  const reported = new Map<string, number>();
+  return {
+    listener: (event: Progress) => {
+      if (event.kind === 'advance' && event.done !== event.total) {
+        const now = performance.now();
+        if (now - (reported.get(event.task) ?? -Infinity) < 100) return;
+        reported.set(event.task, now);
+      }
+      stream.write(`${JSON.stringify(event)}\n`);
+    },
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+/** An empty variable counts as not set (no-color.org). */
+function isSet(value: string | undefined): boolean {
+  return value !== undefined && value !== '' && value !== 'false';
+}
