@@ -70,7 +70,9 @@ function bindZstd(): ZstdLibrary | undefined {
   const koffi = loadKoffi();
   let library: LibraryHandle;
   try {
-    library = koffi.load('libzstd.so.1');
+    // Node from 22.15 on exports the symbols of its own zstd. Without deep binding libzstd's inner calls would end up
+    // there, in another version with other structures.
+    library = koffi.load('libzstd.so.1', { deep: true });
   } catch {
     return undefined;
   }
