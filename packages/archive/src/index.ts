@@ -1,0 +1,13 @@
+export type * from './byte-source.js';
+export { compress, type CompressOptions } from './compression/compress.js';
+export { decompress, type DecompressOptions } from './compression/decompress.js';
+export * from './compression/detect.js';
+export { gunzipEngines, type GunzipEngine } from './compression/gunzip.js';
+export { defaultExpansionLimits, type ExpansionLimits } from './compression/limits.js';
+export { unzstdEngines, type UnzstdEngine } from './compression/unzstd.js';
+export type * from './layer-tree.js';
+export type * from './tar/entry.js';
+export * from './tar/limits.js';
+export type * from './tar/observer.js';
+export * from './tar/reader.js';
+export * from './tar/writer.js';
