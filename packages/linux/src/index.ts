@@ -5,6 +5,8 @@ export * from './mount-plan.js';
 export * from './mount-table.js';
 export { errnoName, hasErrno } from './native/errno.js';
 export * from './native-syscalls.js';
+export * from './mounter/mounter.js';
+export { describeHolders, findMountHolders, type MountHolder } from './mounter/holders.js';
 export * from './recording-syscalls.js';
 export * from './remove-tree.js';
 export * from './syscalls.js';

@@ -47,11 +47,13 @@ export class RecordingSyscalls implements Syscalls {
   #record(name: SyscallName, args: readonly unknown[]): void {
     const copies = args.map((value): unknown => (value instanceof Uint8Array ? Buffer.from(value) : value));
     this.calls.push({ name, args: copies });
+    let failing: ErrnoName | undefined;
     for (const failure of this.#failures) {
       if (failure.name !== name) continue;
       failure.countdown--;
-      if (failure.countdown === 0) throw systemError(constants.errno[failure.code], name);
+      if (failure.countdown === 0) failing = failure.code;
     }
+    if (failing !== undefined) throw systemError(constants.errno[failing], name);
   }
 
   openat(...args: Arguments<'openat'>): number {

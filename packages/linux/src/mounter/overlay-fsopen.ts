@@ -1,0 +1,101 @@
+/**
+ * Overlays by the new mount API: every directory is handed over as a descriptor, so neither the length nor the characters
+ * of a path matter, and the kernel says in words what it refuses.
+ *
+ * `lowerdir+` is there since Linux 6.8, descriptors for it since 6.13; between them strings of up to 255 bytes are taken, and
+ * before 6.5 the calls succeed until the last one, which then fails with EINVAL (fs/overlayfs/params.c).
+ */
+import { O_DIRECTORY, O_PATH } from '../constants.js';
+import type { OverlayPlan } from '../mount-plan.js';
+import { hasErrno } from '../native/errno.js';
+import { AT_FDCWD, type Syscalls } from '../syscalls.js';
+import { OverlayFailure } from './overlay-failure.js';
+import { splitOption } from './overlay-options.js';
+
+/** fsconfig(2) refuses longer strings. */
+const MAX_STRING_BYTES = 255;
+
+/** @throws OverlayFailure */
+export function mountOverlayByFsopen(sys: Syscalls, plan: OverlayPlan, target: string): void {
+  const context = openContext(sys);
+  try {
+    context.string('source', 'overlay');
+    for (const lower of plan.lowers) context.directory('lowerdir+', lower);
+    if (plan.upper !== undefined) {
+      context.directory('upperdir', plan.upper.path);
+      context.directory('workdir', plan.upper.work);
+    }
+    for (const option of plan.options) {
+      const { key, value } = splitOption(option);
+      if (value === undefined) sys.fsconfig(context.fd, { command: 'flag', key });
+      else context.string(key, value);
+    }
+    sys.fsconfig(context.fd, { command: 'create' });
+    attach(sys, context.fd, target);
+  } catch (error) {
+    throw new OverlayFailure(error, sys.mountLog(context.fd), !context.takesDescriptors && hasErrno(error, 'EINVAL'));
+  } finally {
+    context.close();
+  }
+}
+
+function openContext(sys: Syscalls): Context {
+  try {
+    return new Context(sys, sys.fsopen('overlay'));
+  } catch (error) {
+    // EPERM: seccomp filters of container engines before 2020 answer so for calls they do not know.
+    throw new OverlayFailure(error, '', hasErrno(error, 'ENOSYS', 'EPERM'));
+  }
+}
+
+function attach(sys: Syscalls, context: number, target: string): void {
+  const mount = sys.fsmount(context, 0);
+  try {
+    sys.moveMount(mount, target);
+  } finally {
+    // While it is open, unmounting fails with EBUSY.
+    sys.close(mount);
+  }
+}
+
+class Context {
+  takesDescriptors = true;
+  /** Kept open until the end: "/proc/self/fd/N" is resolved only when the option is read. */
+  readonly #directories: number[] = [];
+
+  constructor(
+    private readonly sys: Syscalls,
+    readonly fd: number,
+  ) {}
+
+  string(key: string, value: string): void {
+    this.sys.fsconfig(this.fd, { command: 'string', key, value });
+  }
+
+  directory(key: string, path: string): void {
+    const directory = this.sys.openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    this.#directories.push(directory);
+    if (this.takesDescriptors) {
+      try {
+        this.sys.fsconfig(this.fd, { command: 'fd', key, fd: directory });
+        return;
+      } catch (error) {
+        if (!hasErrno(error, 'EINVAL')) throw error;
+        this.takesDescriptors = false;
+        // What it said is no failure unless the string is refused as well.
+        this.sys.mountLog(this.fd);
+      }
+    }
+    this.string(key, isPlain(path) ? path : `/proc/self/fd/${directory}`);
+  }
+
+  close(): void {
+    for (const directory of this.#directories) this.sys.close(directory);
+    this.sys.close(this.fd);
+  }
+}
+
+/** Short enough, and without a character that one kernel or another takes for an escape or a separator. */
+function isPlain(path: string): boolean {
+  return Buffer.byteLength(path) <= MAX_STRING_BYTES && /^[\w/.@+-]+$/.test(path);
+}
