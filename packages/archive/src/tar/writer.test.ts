@@ -119,8 +119,8 @@ describe('an encoded header', () => {
         '15 uid=3000000\n',
         '22 mtime=-0.000000001\n',
         '21 atime=0.000000005\n',
-        '36 SCHILY.xattr.user.z%3D%253D=\0\xff\n\n',
-        '23 SCHILY.xattr.user.a=\n',
+        '35 SCHILY.xattr.user.z%3D%253D=\0\xff\n\n',
+        '24 SCHILY.xattr.user.a=\n',
       ].join(''),
     );
   });
