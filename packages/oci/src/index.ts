@@ -1,0 +1,15 @@
+export * from './config-change.js';
+export * from './config.js';
+export type { BlobReference, Descriptor } from './descriptor.js';
+export { DOCUMENT_LIMIT } from './document.js';
+export type * from './image-source.js';
+export * from './manifest.js';
+export * from './measure-layer.js';
+export * from './media-type.js';
+export * from './new-image-config.js';
+export * from './open-image-source.js';
+export * from './plan-archive.js';
+export * from './plan-layout.js';
+export * from './platform.js';
+export * from './reference.js';
+export * from './validate.js';
