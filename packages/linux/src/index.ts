@@ -9,6 +9,7 @@ export * from './mounter/mounter.js';
 export { describeHolders, findMountHolders, type MountHolder } from './mounter/holders.js';
 export * from './recording-syscalls.js';
 export * from './remove-tree.js';
+export * from './run/run-in-root.js';
 export * from './syscalls.js';
 export * from './system.js';
 export * from './zstd.js';

@@ -281,6 +281,11 @@ export class RecordingSyscalls implements Syscalls {
     this.#answers.chroot(...args);
   }
 
+  pivotRoot(...args: Arguments<'pivotRoot'>): void {
+    this.#record('pivotRoot', args);
+    this.#answers.pivotRoot(...args);
+  }
+
   chdir(...args: Arguments<'chdir'>): void {
     this.#record('chdir', args);
     this.#answers.chdir(...args);
@@ -359,6 +364,7 @@ function plausibleAnswers(): Syscalls {
     unshare: nothing,
     setns: nothing,
     chroot: nothing,
+    pivotRoot: nothing,
     chdir: nothing,
     sethostname: nothing,
   };

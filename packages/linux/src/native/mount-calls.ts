@@ -24,6 +24,7 @@ export function mountCalls(libc: Libc): MountSyscalls {
   const unshare = libc.bind('unshare', 'int', ['int']);
   const setns = libc.bind('setns', 'int', ['int', 'int']);
   const chroot = libc.bind('chroot', 'int', ['void *']);
+  const pivotRoot = libc.bind('pivot_root', 'int', ['void *', 'void *']);
   const chdir = libc.bind('chdir', 'int', ['void *']);
   const sethostname = libc.bind('sethostname', 'int', ['void *', 'long']);
 
@@ -86,6 +87,10 @@ export function mountCalls(libc: Libc): MountSyscalls {
     },
     chroot(path) {
       check(chroot(text[0].argument(path, 'chroot')), 'chroot', path);
+    },
+    pivotRoot(newRoot, putOld) {
+      const from = text[0].argument(newRoot, 'pivot_root');
+      check(pivotRoot(from, text[1].argument(putOld, 'pivot_root')), 'pivot_root', newRoot);
     },
     chdir(path) {
       check(chdir(text[0].argument(path, 'chdir')), 'chdir', path);
