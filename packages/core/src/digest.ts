@@ -51,9 +51,14 @@ export function chainIds(diffIds: readonly DiffId[]): ChainId[] {
   const chain: ChainId[] = [];
   for (const diffId of diffIds) {
     const parent = chain.at(-1);
-    chain.push(parent === undefined ? diffId : digestOf(`${parent} ${diffId}`));
+    chain.push(parent === undefined ? diffId : nextChainId(parent, diffId));
   }
   return chain;
+}
+
+/** The chain ID of a layer over a stack. */
+export function nextChainId(parent: ChainId, diffId: DiffId): ChainId {
+  return digestOf(`${parent} ${diffId}`);
 }
 
 /** The first 12 hex digits, as docker and podman print ids. */
