@@ -11,3 +11,8 @@ export * from './tar/limits.js';
 export type * from './tar/observer.js';
 export * from './tar/reader.js';
 export * from './tar/writer.js';
+export * from './tar-split/crc64.js';
+export * from './tar-split/join.js';
+export * from './tar-split/reader.js';
+export type * from './tar-split/record.js';
+export * from './tar-split/writer.js';

@@ -59,7 +59,7 @@ export type RandomNumbers = (bound: number) => number;
 
 /** Small, fast and reproducible: xorshift32. */
 export function randomNumbers(seed: number): RandomNumbers {
-  let state = (seed ^ 0x9e3779b9) | 1;
+  let state = Math.imul(seed + 1, 0x9e3779b1) || 1;
   return (bound) => {
     state ^= state << 13;
     state ^= state >>> 17;
