@@ -5,6 +5,8 @@
  * The root is hostile: its `/dev` may be a symlink to the host's `/etc`. So every mount point is resolved inside the root
  * (openat2, RESOLVE_IN_ROOT) and passed on as a descriptor.
  */
+import { StoreError } from '@layerstore/core';
+import { existsSync } from 'node:fs';
 import {
   CLONE_NEWNS,
   CLONE_NEWUTS,
@@ -25,7 +27,6 @@ import {
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
 } from '../constants.js';
-import { existsSync } from 'node:fs';
 import { hasErrno } from '../native/errno.js';
 import { AT_FDCWD, type Syscalls } from '../syscalls.js';
 
@@ -81,7 +82,16 @@ class InsideRoot {
 
   /** False when the root has no such directory. */
   mount(path: string, type: string, flags: number, data: string): boolean {
-    return this.on(path, O_PATH | O_DIRECTORY, (target) => this.sys.mount(type, target, type, flags, data));
+    try {
+      return this.on(path, O_PATH | O_DIRECTORY, (target) => this.sys.mount(type, target, type, flags, data));
+    } catch (error) {
+      // The root came with it mounted there: a whole system's `/`.
+      if (hasErrno(error, 'EBUSY')) return true;
+      throw new StoreError('ERR_MOUNT_FAILED', `${type} cannot be mounted in the root`, {
+        subject: `/${path}`,
+        cause: error,
+      });
+    }
   }
 
   on(path: string, flags: number, use: (target: string) => void): boolean {

@@ -2,7 +2,7 @@ import type { StoreError } from '@layerstore/core';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  cpSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -19,6 +19,7 @@ import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MS_RDONLY } from '../constants.js';
 import { Mounter } from '../mounter/mounter.js';
 import { mountsBelow, readMountTable } from '../mount-table.js';
 import { nativeSyscalls } from '../native-syscalls.js';
@@ -34,7 +35,7 @@ function makeRoot(root: string, programs: readonly string[]): void {
     for (const file of [program, ...libraries]) {
       const target = join(root, file.replace(/^\/(bin|lib|lib64)\//, '/usr/$1/'));
       mkdirSync(dirname(target), { recursive: true });
-      cpSync(file, target, { dereference: true });
+      copyFileSync(file, target);
     }
   }
   for (const name of ['bin', 'lib', 'lib64']) {
@@ -223,6 +224,17 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('runIn
     expect(stdout).not.toMatch(/\) Z /);
   });
 
+  it('takes a root that has its /sys mounted already', async () => {
+    const sys = nativeSyscalls();
+    mkdirSync(join(root, 'sys'));
+    sys.mount('sysfs', join(root, 'sys'), 'sysfs', MS_RDONLY, '');
+    try {
+      expect(await run('ls -d /sys/kernel')).toMatchObject({ stdout: '/sys/kernel\n' });
+    } finally {
+      sys.umount(join(root, 'sys'), 0);
+    }
+  });
+
   it('does not touch the host where the root has symlinks for mount points', async () => {
     const bait = join(base, 'bait');
     mkdirSync(bait);
@@ -323,6 +335,7 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('runIn
     const refused = (options: Partial<RunInRootOptions>): Promise<RunInRootResult> => run('true', options);
     await expect(refused({ command: [] })).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
     await expect(refused({ command: ['a\0b'] })).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
+    await expect(refused({ root: '/' })).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
     await expect(refused({ root: 'relative' })).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
     await expect(refused({ workingDirectory: 'relative' })).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
     await expect(refused({ root: join(base, 'absent') })).rejects.toThrow(code('ERR_NOT_FOUND'));

@@ -127,6 +127,7 @@ function checkedRun(options: RunInRootOptions): InitRun {
 function existingDirectory(path: string): string {
   try {
     const real = realpathSync(path);
+    if (real === '/') throw new StoreError('ERR_INVALID_ARGUMENT', 'this is the root already', { subject: path });
     if (statSync(real).isDirectory()) return real;
   } catch (error) {
     if (!hasErrno(error, 'ENOENT', 'ENOTDIR')) throw fromSystemError(error, path);
