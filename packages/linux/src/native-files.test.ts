@@ -144,6 +144,15 @@ describe.skipIf(process.platform !== 'linux')('the kernel behind nativeSyscalls 
     expect(sys.statx(AT_FDCWD, '/dev/null', 0)).toMatchObject({ specialMajor: 1, specialMinor: 3 });
   });
 
+  it('says nothing where there is nothing, and still throws for all else', () => {
+    writeFileSync(join(base, 'present'), '');
+    expect(sys.statxIfPresent(dir, 'present', 0)).toEqual(sys.statx(dir, 'present', 0));
+    expect(sys.statxIfPresent(dir, 'not-there', 0)).toBeUndefined();
+    expect(sys.statxIfPresent(dir, 'present/below', 0)).toBeUndefined();
+    symlinkSync('loop', join(base, 'loop'));
+    expect(thrown(() => sys.statxIfPresent(dir, 'loop', 0)).code).toBe('ELOOP');
+  });
+
   it('makes hard links to a symlink itself and to what an open descriptor shows', () => {
     symlinkSync('nowhere', join(base, 'symlink'));
     sys.linkat(dir, 'symlink', dir, 'symlink-again', 0);

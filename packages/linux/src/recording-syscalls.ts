@@ -126,6 +126,11 @@ export class RecordingSyscalls implements Syscalls {
     return this.#answers.statx(...args);
   }
 
+  statxIfPresent(...args: Arguments<'statxIfPresent'>): FileStatus | undefined {
+    this.#record('statxIfPresent', args);
+    return this.#answers.statxIfPresent(...args);
+  }
+
   fchownat(...args: Arguments<'fchownat'>): void {
     this.#record('fchownat', args);
     this.#answers.fchownat(...args);
@@ -333,6 +338,7 @@ function plausibleAnswers(): Syscalls {
     renameat2: nothing,
     unlinkat: nothing,
     statx: () => emptyFile,
+    statxIfPresent: () => emptyFile,
     fchownat: nothing,
     fchmodat: nothing,
     fchmod: nothing,

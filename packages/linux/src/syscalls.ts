@@ -80,6 +80,8 @@ export interface FileSyscalls {
   unlinkat(directory: number, path: PathBytes, flags: number): void;
   /** `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
   statx(directory: number, path: PathBytes, flags: number): FileStatus;
+  /** The same, `undefined` for ENOENT and ENOTDIR; where absence is usual, for an error costs five times the call. */
+  statxIfPresent(directory: number, path: PathBytes, flags: number): FileStatus | undefined;
   fchownat(directory: number, path: PathBytes, uid: number, gid: number, flags: number): void;
   /** Follows symlinks: chmod has no other form on this kernel; callers check the type first. */
   fchmodat(directory: number, path: PathBytes, mode: number): void;

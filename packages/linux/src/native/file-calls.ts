@@ -7,7 +7,7 @@ import { STATX_BASIC_STATS, StatxBuffer } from './statx.js';
 import { TextParameter } from './text-parameter.js';
 import { TimesBuffer } from './timespec.js';
 
-const { EAGAIN, EINVAL, ENAMETOOLONG, ENOTSUP, ENOTTY, ENXIO, EXDEV } = constants.errno;
+const { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTSUP, ENOTTY, ENXIO, EXDEV } = constants.errno;
 
 const FICLONE = 0x40049409;
 const LOCK = { shared: 1 | 4, exclusive: 2 | 4, unlock: 8 } as const;
@@ -159,6 +159,14 @@ export function fileCalls(libc: Libc): Calls {
       const name = first.argument(path, 'statx');
       check(statx(directory, name, flags, STATX_BASIC_STATS, status.bytes), 'statx', path);
       return status.status();
+    },
+
+    statxIfPresent(directory, path, flags) {
+      const name = first.argument(path, 'statx');
+      if (statx(directory, name, flags, STATX_BASIC_STATS, status.bytes) === 0) return status.status();
+      const errno = libc.errno();
+      if (errno === ENOENT || errno === ENOTDIR) return undefined;
+      throw libc.failure('statx', path);
     },
 
     fchownat(directory, path, uid, gid, flags) {
