@@ -38,24 +38,20 @@ export async function chooseImages(
   subject: string,
 ): Promise<ImageRecord[]> {
   const wanted = options.reference === undefined ? entries : entriesNamed(entries, options.reference, subject);
-  const groups = new Map<string, NamedCandidate[]>();
+  const candidates: NamedCandidate[] = [];
   for (const entry of wanted) {
     throwIfAborted(options.signal);
-    const group = groups.get(groupKey(entry)) ?? [];
-    groups.set(groupKey(entry), group);
     for (const candidate of await entry.candidates()) {
-      group.push({ entry, candidate, platform: candidate.platform });
+      candidates.push({ entry, candidate, platform: candidate.platform });
     }
   }
   const images = new Map<string, ImageRecord>();
-  for (const group of groups.values()) {
-    for (const { entry, candidate } of fitting(group, options.platform, subject)) {
-      throwIfAborted(options.signal);
-      const image = await candidate.read();
-      if (image === undefined) continue;
-      const key = image.manifest?.digest ?? image.config.digest;
-      images.set(key, withNames(images.get(key) ?? { ...image, references: [], tags: [] }, entry));
-    }
+  for (const { entry, candidate } of fittingCandidates(candidates, options.platform, subject)) {
+    throwIfAborted(options.signal);
+    const image = await candidate.read();
+    if (image === undefined) continue;
+    const key = image.manifest?.digest ?? image.config.digest;
+    images.set(key, withNames(images.get(key) ?? { ...image, references: [], tags: [] }, entry));
   }
   if (images.size > 0) return [...images.values()];
   throw new StoreError('ERR_UNSUPPORTED_FORMAT', 'there is no container image in it', { subject });
@@ -67,6 +63,22 @@ function withNames(image: ImageRecord, entry: Entry): ImageRecord {
     references: [...new Set([...image.references, ...entry.references])],
     tags: [...new Set([...image.tags, ...entry.tags])],
   };
+}
+
+/** Of each group the ones that fit, all in their order. */
+function fittingCandidates(
+  candidates: readonly NamedCandidate[],
+  platform: Platform | undefined,
+  subject: string,
+): NamedCandidate[] {
+  const groups = new Map<string, NamedCandidate[]>();
+  for (const one of candidates) {
+    const group = groups.get(groupKey(one.entry));
+    if (group === undefined) groups.set(groupKey(one.entry), [one]);
+    else group.push(one);
+  }
+  const chosen = new Set([...groups.values()].flatMap((group) => fitting(group, platform, subject)));
+  return candidates.filter((one) => chosen.has(one));
 }
 
 function groupKey(entry: Entry): string {
@@ -81,7 +93,7 @@ function fitting(
 ): readonly NamedCandidate[] {
   const platforms = [...new Set(group.map((one) => formatPlatform(one.platform)))];
   const choice = platform !== undefined || platforms.length > 1 || group.some(({ candidate }) => candidate.indexed);
-  if (!choice || group.length === 0) return group;
+  if (!choice) return group;
   const wanted = platform ?? hostPlatform();
   const best = bestForPlatform(group, wanted);
   if (best.length > 0) return best;
