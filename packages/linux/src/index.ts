@@ -13,3 +13,4 @@ export * from './run/run-in-root.js';
 export * from './syscalls.js';
 export * from './system.js';
 export * from './zstd.js';
+export * from './zlib.js';

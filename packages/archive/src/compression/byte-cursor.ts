@@ -10,12 +10,6 @@ export class ByteCursor implements Disposable {
     this.#iterator = source[Symbol.iterator]();
   }
 
-  /** The next byte, or -1 at the end. */
-  next(): number {
-    if (this.#offset === this.#chunk.length && !this.#refill()) return -1;
-    return this.#chunk[this.#offset++] ?? -1;
-  }
-
   /** Between 1 and `length` bytes of the current chunk, valid until the next call; `undefined` at the end. */
   take(length: number): Buffer | undefined {
     if (this.#offset === this.#chunk.length && !this.#refill()) return undefined;

@@ -1,28 +1,46 @@
 import { StoreError } from '@layerstore/core';
+import { openZlibInflater, type GzipInflater } from '@layerstore/linux';
 import type { ByteSource } from '../byte-source.js';
 import { BUFFER_SIZE } from './buffer.js';
 import { malformedGzip, requireZeros, truncatedGzip } from './gzip-errors.js';
-import { inflateGzip } from './inflate.js';
+import { inflateByLibrary } from './library-gunzip.js';
 import { CodecError, openGunzip, Z_FINISH, Z_NO_FLUSH, type SyncCodec } from './sync-codec.js';
 
-/** `node`: Node's zlib, 700 MB/s and more. `portable`: TypeScript, for Node versions whose internals have changed. */
-export type GunzipEngine = 'node' | 'portable';
+/** `node`: Node's zlib, 700 MB/s and more. `library`: the system's libz, for Node versions whose internals have changed. */
+export type GunzipEngine = 'node' | 'library';
 
 /** Engines that work here, in the order in which they are tried. */
 export function gunzipEngines(): GunzipEngine[] {
   using codec = openGunzip();
-  return codec === undefined ? ['portable'] : ['node', 'portable'];
+  using inflater = openLibrary();
+  return [
+    ...(codec === undefined ? [] : (['node'] as const)),
+    ...(inflater === undefined ? [] : (['library'] as const)),
+  ];
 }
 
 /**
  * Inflates gzip (RFC 1952): any number of members, then nothing or zero bytes (tape and disk padding).
  * @throws StoreError ERR_TRUNCATED, ERR_MALFORMED_ARCHIVE (bad data, bad checksum, anything else after the last member)
+ * @throws StoreError ERR_MISSING_PREREQUISITE where no engine works
  */
 export function* gunzip(source: ByteSource, engine?: GunzipEngine): ByteSource {
-  using codec = engine === 'portable' ? undefined : openGunzip();
-  if (codec !== undefined) yield* inflateWith(codec, source);
-  else if (engine === 'node') throw new StoreError('ERR_NOT_SUPPORTED', "Node's internal gunzip is not usable");
-  else yield* inflateGzip(source);
+  using codec = engine === 'library' ? undefined : openGunzip();
+  if (codec !== undefined) return yield* inflateWith(codec, source);
+  using inflater = engine === 'node' ? undefined : openLibrary();
+  if (inflater !== undefined) return yield* inflateByLibrary(inflater, source);
+  throw new StoreError(
+    'ERR_MISSING_PREREQUISITE',
+    'this Node cannot inflate synchronously, and libz.so.1 was not found',
+    {
+      hint: 'install zlib (Debian: zlib1g), or use Node 20, 22 or 24',
+    },
+  );
+}
+
+/** libz is bound through koffi, which layerstore has on Linux only. */
+function openLibrary(): GzipInflater | undefined {
+  return process.platform === 'linux' ? openZlibInflater() : undefined;
 }
 
 function* inflateWith(codec: SyncCodec, source: ByteSource): ByteSource {
