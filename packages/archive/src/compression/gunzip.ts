@@ -26,9 +26,15 @@ export function gunzipEngines(): GunzipEngine[] {
  */
 export function* gunzip(source: ByteSource, engine?: GunzipEngine): ByteSource {
   using codec = engine === 'library' ? undefined : openGunzip();
-  if (codec !== undefined) return yield* inflateWith(codec, source);
+  if (codec !== undefined) {
+    yield* inflateWith(codec, source);
+    return;
+  }
   using inflater = engine === 'node' ? undefined : openLibrary();
-  if (inflater !== undefined) return yield* inflateByLibrary(inflater, source);
+  if (inflater !== undefined) {
+    yield* inflateByLibrary(inflater, source);
+    return;
+  }
   throw new StoreError(
     'ERR_MISSING_PREREQUISITE',
     'this Node cannot inflate synchronously, and libz.so.1 was not found',
