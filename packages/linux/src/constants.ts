@@ -1,11 +1,13 @@
 /**
- * Numbers of the kernel's interface, by the names of the manual pages. Only those are listed that have the same value on
- * every 64-bit little-endian architecture with the generic layout, except where a table by `process.arch` says otherwise.
+ * Numbers of the kernel's interface, by the names of the manual pages. Only those are listed that have the same value
+ * on every 64-bit little-endian architecture with the generic layout, except where a table by `process.arch` says
+ * otherwise.
  *
  * Source: include/uapi of Linux 6.18 (linux/fcntl.h, linux/mount.h, linux/openat2.h, linux/sched.h, linux/stat.h).
  */
 
-// open(2). O_DIRECTORY, O_NOFOLLOW, O_DIRECT and O_LARGEFILE have their own values on arm64 (arch/arm64/include/uapi/asm/fcntl.h).
+// open(2). O_DIRECTORY, O_NOFOLLOW, O_DIRECT and O_LARGEFILE have their own values on arm64
+// (arch/arm64/include/uapi/asm/fcntl.h).
 const ownFcntl = process.arch === 'arm64' || process.arch === 'arm';
 
 export const O_RDONLY = 0;

@@ -11,7 +11,7 @@ describe('durable files', () => {
   let base: string;
 
   beforeEach(() => {
-    base = mkdtempSync(join(tmpdir(), 'durability-'));
+    base = mkdtempSync(join(process.platform === 'linux' ? '/dev/shm' : tmpdir(), 'durability-'));
   });
   afterEach(() => rmSync(base, { recursive: true }));
 

@@ -1,6 +1,6 @@
 /**
- * Making data survive a power cut. A file is safe once it and the directory that names it have been synced; see fsync(2).
- * Errors are ERR_IO, ERR_NO_SPACE and ERR_NEEDS_ROOT, with the path.
+ * Making data survive a power cut. A file is safe once it and the directory that names it have been synced; see
+ * fsync(2). Errors are ERR_IO, ERR_NO_SPACE and ERR_NEEDS_ROOT, with the path.
  */
 import { fromSystemError } from '@layerstore/core';
 import { randomBytes } from 'node:crypto';
@@ -10,7 +10,10 @@ import { hasErrno } from './native/errno.js';
 import { nativeSyscalls } from './native-syscalls.js';
 import { AT_FDCWD } from './syscalls.js';
 
-/** Writes everything of the file system that holds `path` to disk; cheaper than a sync per file from some dozen files on. */
+/**
+ * Writes everything of the file system that holds `path` to disk; cheaper than a sync per file from some dozen files
+ * on.
+ */
 export function syncFileSystem(path: string): void {
   const sys = nativeSyscalls();
   reporting(path, () => {

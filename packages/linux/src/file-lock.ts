@@ -8,7 +8,6 @@
 import { fromSystemError, StoreError, throwIfAborted } from '@layerstore/core';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, O_CREAT, O_NOFOLLOW, O_RDWR } from './constants.js';
-import { hasErrno } from './native/errno.js';
 import { nativeSyscalls } from './native-syscalls.js';
 import { AT_FDCWD, type FileSyscalls } from './syscalls.js';
 
@@ -100,13 +99,11 @@ export class FileLock implements AsyncDisposable {
 
 function isNamedBy(sys: FileSyscalls, fd: number, path: string): boolean {
   const held = sys.statx(fd, '', AT_EMPTY_PATH);
-  try {
-    const named = sys.statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
-    return (
-      named.inode === held.inode && named.deviceMajor === held.deviceMajor && named.deviceMinor === held.deviceMinor
-    );
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
+  const named = sys.statxIfPresent(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+  return (
+    named !== undefined &&
+    named.inode === held.inode &&
+    named.deviceMajor === held.deviceMajor &&
+    named.deviceMinor === held.deviceMinor
+  );
 }

@@ -9,7 +9,8 @@ function inFreshProcess(script: string): string {
   const source = `
     import Module, { createRequire } from 'node:module';
     const linux = await import(${JSON.stringify(built)});
-    const koffiIsLoaded = () => Object.keys(createRequire(${JSON.stringify(built)}).cache).some((file) => file.includes('koffi'));
+    const cache = createRequire(${JSON.stringify(built)}).cache;
+    const koffiIsLoaded = () => Object.keys(cache).some((file) => file.includes('koffi'));
     const codeOf = (call) => { try { call(); return 'none'; } catch (error) { return error.code; } };
     ${script}`;
   return execFileSync(process.execPath, ['--input-type=module', '-e', source], { encoding: 'utf8' }).trim();

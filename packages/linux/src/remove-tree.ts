@@ -24,10 +24,10 @@ const MAX_DEPTH = 64;
  * Deletes a file or a directory with everything in it. Absent is no error.
  *
  * The tree may be hostile: symlinks are deleted, never followed, whatever is swapped in meanwhile, and mounts are never
- * entered, so a view that is still mounted below keeps its data. Depth is not limited. Cost: one unlink per file; in the
- * calling thread.
- * @throws StoreError ERR_BUSY when something is mounted on it or below it; found out before anything is deleted, unless it
- * was mounted meanwhile
+ * entered, so a view that is still mounted below keeps its data. Depth is not limited. Cost: one unlink per file; in
+ * the calling thread.
+ * @throws StoreError ERR_BUSY when something is mounted on it or below it; found out before anything is deleted, unless
+ * it was mounted meanwhile
  * @throws StoreError ERR_IO, ERR_NEEDS_ROOT for what cannot be deleted
  */
 export function removeTree(path: string, syscalls: FileSyscalls = nativeSyscalls()): void {
@@ -142,8 +142,8 @@ function unlinked(sys: FileSyscalls, directory: number, name: string | Buffer): 
 }
 
 /**
- * `undefined` when it is gone. Fails with EXDEV for a mount point, bind mounts of the same file system included, which a
- * comparison of devices would miss.
+ * `undefined` when it is gone. Fails with EXDEV for a mount point, bind mounts of the same file system included, which
+ * a comparison of devices would miss.
  */
 function openDirectory(sys: FileSyscalls, parent: number, name: string | Buffer): number | undefined {
   try {

@@ -142,7 +142,9 @@ export interface MountSyscalls {
   unshare(flags: number): void;
   setns(fd: number, type: number): void;
   chroot(path: PathBytes): void;
-  /** Swaps the root mount of the namespace; `putOld` may be the same directory, the old root then lies over the new one. */
+  /**
+   * Swaps the root mount of the namespace; `putOld` may be the same directory, the old root then lies over the new one.
+   */
   pivotRoot(newRoot: PathBytes, putOld: PathBytes): void;
   chdir(path: PathBytes): void;
   sethostname(name: string): void;

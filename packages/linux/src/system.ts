@@ -4,7 +4,10 @@ import { hasErrno } from './native/errno.js';
 import { nativeSyscalls } from './native-syscalls.js';
 import type { Syscalls } from './syscalls.js';
 
-/** File systems by their statfs(2) number (linux/magic.h and the file systems' own headers), named as Docker reports them. */
+/**
+ * File systems by their statfs(2) number (linux/magic.h and the file systems' own headers), named as Docker reports
+ * them.
+ */
 const fileSystemNames: ReadonlyMap<number, string> = new Map([
   [0x61756673, 'aufs'],
   [0x9123683e, 'btrfs'],

@@ -38,8 +38,8 @@ export interface ZstdLibrary {
   /** For example `1.5.7`. */
   readonly version: string;
   /**
-   * @param windowLogMax power of two of the largest window accepted, which is also the memory taken; 27 = 128 MiB, as the
-   * `zstd` program accepts
+   * @param windowLogMax power of two of the largest window accepted, which is also the memory taken; 27 = 128 MiB, as
+   * the `zstd` program accepts
    */
   decompressor(options?: { readonly windowLogMax?: number }): ZstdDecompressor;
   /** `level` 1 to 19; `size` in bytes, where known, is written into the frame. Frames carry a checksum. */

@@ -9,8 +9,8 @@ export interface MountHolder {
 }
 
 /**
- * Processes that use something at or below `path`, by /proc. Only what the caller may look at is found: all of it as root.
- * Cost: one readlink per open descriptor of the system; for error messages, not for decisions.
+ * Processes that use something at or below `path`, by /proc. Only what the caller may look at is found: all of it as
+ * root. Cost: one readlink per open descriptor of the system; for error messages, not for decisions.
  */
 export function findMountHolders(path: string): MountHolder[] {
   const holders: MountHolder[] = [];

@@ -7,8 +7,8 @@ import { hasErrno } from '../native/errno.js';
 import { overlayDirectories } from './overlay-options.js';
 
 /**
- * The name of a mount point in the mount table: its directory without symlinks. The last component is not looked at, for
- * a mount on it may hang or fail. `undefined` when the directory does not exist.
+ * The name of a mount point in the mount table: its directory without symlinks. The last component is not looked at,
+ * for a mount on it may hang or fail. `undefined` when the directory does not exist.
  */
 export function mountPointName(target: string): string | undefined {
   const absolute = resolve(target);

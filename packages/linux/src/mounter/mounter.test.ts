@@ -12,7 +12,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MNT_DETACH, MS_BIND } from '../constants.js';
@@ -22,6 +21,9 @@ import { nativeSyscalls } from '../native-syscalls.js';
 import { RecordingSyscalls } from '../recording-syscalls.js';
 import { Mounter } from './mounter.js';
 
+/** A tmpfs: unmounting an overlay syncs the whole file system that holds its upper. */
+const memory = '/dev/shm';
+
 const code = (name: string): StoreError => expect.objectContaining({ code: name }) as StoreError;
 const methods = ['fsopen', 'mount'] as const;
 
@@ -30,7 +32,7 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('Mount
   let target: string;
 
   beforeEach(() => {
-    base = mkdtempSync(join(tmpdir(), 'mounter-'));
+    base = mkdtempSync(join(memory, 'mounter-'));
     target = join(base, 'view');
   });
   afterEach(() => {
@@ -298,7 +300,7 @@ describe.skipIf(process.platform !== 'linux')(
     };
 
     beforeEach(() => {
-      base = mkdtempSync(join(tmpdir(), 'mounter-'));
+      base = mkdtempSync(join(memory, 'mounter-'));
       target = join(base, 'view');
     });
     afterEach(() => rmSync(base, { recursive: true }));

@@ -27,8 +27,8 @@ const BUSY_DELAYS_MS = [5, 10, 20, 40, 80, 160, 320];
 /**
  * Performs mount plans and takes the mounts away again.
  *
- * It keeps no state: the kernel's mount table is the truth, so a mount that survived a crash is simply found. Who uses a
- * view is counted by its caller, who also sees to it that one target is not mounted and unmounted at the same time.
+ * It keeps no state: the kernel's mount table is the truth, so a mount that survived a crash is simply found. Who uses
+ * a view is counted by its caller, who also sees to it that one target is not mounted and unmounted at the same time.
  * The kernel calls block the calling thread: a mount for about a millisecond, unmounting an overlay with an upper until
  * the upper's file system is synced.
  */
@@ -48,9 +48,9 @@ export class Mounter {
   }
 
   /**
-   * Makes the view of a plan and returns its path. A directory plan is its own view: nothing is mounted. Otherwise `target`, an
-   * absolute path in an existing directory, becomes the mount point; it is made, 0700, where it is missing. When the plan's
-   * view is mounted there already, nothing happens.
+   * Makes the view of a plan and returns its path. A directory plan is its own view: nothing is mounted. Otherwise
+   * `target`, an absolute path in an existing directory, becomes the mount point; it is made, 0700, where it is
+   * missing. When the plan's view is mounted there already, nothing happens.
    * @throws StoreError ERR_BUSY when something else is mounted there
    * @throws StoreError ERR_MOUNT_FAILED with the kernel's words; the mount point is removed again if it was made
    * @throws StoreError ERR_NEEDS_ROOT, ERR_UNSUPPORTED_PLATFORM
@@ -62,21 +62,17 @@ export class Mounter {
     if (point === undefined) {
       throw new StoreError('ERR_MOUNT_FAILED', 'the directory of the mount point does not exist', { subject: target });
     }
-    const made = makeMountPoint(point);
     try {
-      const present = made ? undefined : mountsOn(point).at(-1);
-      if (present === undefined) await this.#attach(plan, point);
-      else this.#adopt(present.source, showsPlan(present, plan), point);
+      await this.#mountOn(plan, point);
       return target;
     } catch (error) {
-      if (made) removeMountPoint(point);
-      throw error;
+      throw fromSystemError(error, point);
     }
   }
 
   /**
-   * Takes away whatever is mounted on `target`, uppermost first, and then the directory, if it is empty. Where nothing is
-   * mounted, nothing happens at all.
+   * Takes away whatever is mounted on `target`, uppermost first, and then the directory, if it is empty. Where nothing
+   * is mounted, nothing happens at all.
    * @throws StoreError ERR_BUSY with the processes that use the view, after about half a second of trying
    */
   async unmount(target: string): Promise<void> {
@@ -106,6 +102,18 @@ export class Mounter {
     }
     await this.#leave(plan, target);
     return result;
+  }
+
+  async #mountOn(plan: BindPlan | OverlayPlan, point: string): Promise<void> {
+    const made = makeMountPoint(point);
+    try {
+      const present = made ? undefined : mountsOn(point).at(-1);
+      if (present === undefined) await this.#attach(plan, point);
+      else this.#adopt(present.source, showsPlan(present, plan), point);
+    } catch (error) {
+      if (made) removeMountPoint(point);
+      throw error;
+    }
   }
 
   async #leave(plan: MountPlan, target: string): Promise<void> {

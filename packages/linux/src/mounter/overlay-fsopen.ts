@@ -1,11 +1,12 @@
 /**
- * Overlays by the new mount API: every directory is handed over as a descriptor, so neither the length nor the characters
- * of a path matter, and the kernel says in words what it refuses.
+ * Overlays by the new mount API: every directory is handed over as a descriptor, so neither the length nor the
+ * characters of a path matter, and the kernel says in words what it refuses.
  *
- * `lowerdir+` is there since Linux 6.8, descriptors for it since 6.13; between them strings of up to 255 bytes are taken, and
- * before 6.5 the calls succeed until the last one, which then fails with EINVAL (fs/overlayfs/params.c).
+ * Linux takes descriptors since 6.13 (Documentation/filesystems/overlayfs.rst), but O_PATH ones only later, so
+ * directories are opened for reading. Before that `lowerdir+` takes strings of up to 255 bytes. Still older kernels
+ * accept any key and refuse at the end, with EINVAL.
  */
-import { O_DIRECTORY, O_PATH } from '../constants.js';
+import { O_DIRECTORY, O_RDONLY } from '../constants.js';
 import type { OverlayPlan } from '../mount-plan.js';
 import { hasErrno } from '../native/errno.js';
 import { AT_FDCWD, type Syscalls } from '../syscalls.js';
@@ -73,14 +74,14 @@ class Context {
   }
 
   directory(key: string, path: string): void {
-    const directory = this.sys.openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    const directory = this.sys.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
     this.#directories.push(directory);
     if (this.takesDescriptors) {
       try {
         this.sys.fsconfig(this.fd, { command: 'fd', key, fd: directory });
         return;
       } catch (error) {
-        if (!hasErrno(error, 'EINVAL')) throw error;
+        if (!hasErrno(error, 'EINVAL', 'EBADF')) throw error;
         this.takesDescriptors = false;
         // What it said is no failure unless the string is refused as well.
         this.sys.mountLog(this.fd);

@@ -26,8 +26,8 @@ export function splitOption(option: string): { readonly key: string; readonly va
 }
 
 /**
- * The directories of a mounted overlay, uppermost first, as they were spelled when it was mounted: escaped in the text form,
- * plain where each layer was given by a `lowerdir+` of its own.
+ * The directories of a mounted overlay, uppermost first, as they were spelled when it was mounted: escaped in the text
+ * form, plain where each layer was given by a `lowerdir+` of its own.
  */
 export function overlayDirectories(entry: MountTableEntry): { lowers: string[]; upper: string | undefined } {
   const options = entry.superOptions.map(splitOption);

@@ -17,8 +17,9 @@ export interface RelativeMount {
 export type RelativeMountFailure = Pick<SystemError, 'code' | 'errno' | 'syscall' | 'path'> | undefined;
 
 /**
- * Mounts in a thread of its own, because a working directory belongs to all threads of a process until one of them gives
- * it up (unshare(2), CLONE_FS), and taking it from this thread would mislead others. Cost: one thread, 30 to 50 ms.
+ * Mounts in a thread of its own, because a working directory belongs to all threads of a process until one of them
+ * gives it up (unshare(2), CLONE_FS), and taking it from this thread would mislead others. Cost: one thread, 30 to 50
+ * ms.
  * @throws SystemError
  */
 export async function mountFromDirectory(mount: RelativeMount): Promise<void> {

@@ -3,8 +3,8 @@ import type { PathBytes } from '../syscalls.js';
 import { systemError } from './errno.js';
 
 /**
- * One text parameter of a call. Bytes are copied into a buffer that every call uses again, so a call with two paths needs
- * two of these.
+ * One text parameter of a call. Bytes are copied into a buffer that every call uses again, so a call with two paths
+ * needs two of these.
  */
 export class TextParameter {
   #bytes = new Uint8Array(4096);

@@ -2,8 +2,8 @@
  * Building the surroundings of a program in a root directory: a mount namespace that holds the root, /proc, /sys and a
  * small /dev, and nothing of the host.
  *
- * The root is hostile: its `/dev` may be a symlink to the host's `/etc`. So every mount point is resolved inside the root
- * (openat2, RESOLVE_IN_ROOT) and passed on as a descriptor.
+ * The root is hostile: its `/dev` may be a symlink to the host's `/etc`. So every mount point is resolved inside the
+ * root (openat2, RESOLVE_IN_ROOT) and passed on as a descriptor.
  */
 import { StoreError } from '@layerstore/core';
 import { existsSync } from 'node:fs';

@@ -9,11 +9,11 @@ const names = ['proc', 'sys', 'dev'];
 const MARK = 'trusted.layerstore.run';
 
 /**
- * The directories that a run needs in its root. Those that are missing are made, and taken away again when the last run in
- * this root ends: the root is a container's writable layer, whose changes shall be the program's.
+ * The directories that a run needs in its root. Those that are missing are made, and taken away again when the last run
+ * in this root ends: the root is a container's writable layer, whose changes shall be the program's.
  *
- * Each run holds a shared lock on the root. Without it the first of two runs to end would pull the mounts of the other away:
- * deleting a directory detaches what other namespaces have mounted there (Linux 3.18).
+ * Each run holds a shared lock on the root. Without it the first of two runs to end would pull the mounts of the other
+ * away: deleting a directory detaches what other namespaces have mounted there (Linux 3.18).
  */
 export class MountPoints implements Disposable {
   private constructor(

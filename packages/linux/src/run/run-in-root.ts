@@ -22,7 +22,10 @@ export interface RunInRootOptions {
   readonly workingDirectory?: string;
   /** Default: root. Supplementary groups are dropped. */
   readonly user?: { readonly uid: number; readonly gid: number };
-  /** `inherit`, the default: this process's own terminal or files. `pipe`: `input` goes in, the result holds what came out. */
+  /**
+   * `inherit`, the default: this process's own terminal or files. `pipe`: `input` goes in, the result holds what came
+   * out.
+   */
   readonly stdio?: 'inherit' | 'pipe';
   /** With `pipe`: what the program reads; default nothing. */
   readonly input?: string | Uint8Array;
@@ -35,7 +38,9 @@ export interface RunInRootOptions {
 }
 
 export interface RunInRootResult {
-  /** The program's own; 128 + n when signal n ended it; 127 when it was not found, 126 when it could not be executed. */
+  /**
+   * The program's own; 128 + n when signal n ended it; 127 when it was not found, 126 when it could not be executed.
+   */
   readonly exitCode: number;
   readonly signal?: string;
   /** Why the program was not executed, with 126 and 127: for the caller to print. */
@@ -49,15 +54,16 @@ export interface RunInRootResult {
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /**
- * Runs a program in a directory as if that were the whole system: own mount and PID namespace, the directory as root, with
- * fresh `/proc`, read-only `/sys`, a small `/dev`, and the host's network and resolv.conf.
+ * Runs a program in a directory as if that were the whole system: own mount and PID namespace, the directory as root,
+ * with fresh `/proc`, read-only `/sys`, a small `/dev`, and the host's network and resolv.conf.
  *
- * A convenience for trusted programs, **not a security boundary**: the program is root with all capabilities, in the host's
- * network and without limits.
+ * A convenience for trusted programs, **not a security boundary**: the program is root with all capabilities, in the
+ * host's network and without limits.
  *
- * Everything inside ends with the program, and with this process, kill -9 included; its mounts are in no other namespace and
- * go with it. Directories for the mounts that the root lacks are made for the time of the run. Signals from the terminal
- * reach this process as well: a command line ignores SIGINT meanwhile. Costs 0.1 s and a second Node process.
+ * Everything inside ends with the program, and with this process, kill -9 included; its mounts are in no other
+ * namespace and go with it. Directories for the mounts that the root lacks are made for the time of the run. Signals
+ * from the terminal reach this process as well: a command line ignores SIGINT meanwhile. Costs 0.1 s and a second Node
+ * process.
  * @throws StoreError ERR_INVALID_ARGUMENT for an empty command, or paths that are not absolute
  * @throws StoreError ERR_NOT_FOUND when the root or the working directory does not exist
  * @throws StoreError ERR_ABORTED once the program has been ended because of `signal`
