@@ -25,7 +25,7 @@ const available = process.getuid?.() === 0 && spawnSync('skopeo', ['--version'])
 const why = available ? '' : ' (skipped: needs root and skopeo)';
 
 let scratch = '';
-let archive = Buffer.alloc(0);
+let archive: Buffer = Buffer.alloc(0);
 let tree = '';
 let theirs = '';
 let ours = '';

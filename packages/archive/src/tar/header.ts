@@ -132,17 +132,19 @@ function optionalTime(block: Buffer, field: Field): number | undefined | 'not a 
   return parseNumericField(block, offset, offset + length) ?? 'not a number';
 }
 
-function detectFormat(block: Buffer): HeaderFormat {
-  if (!holds(block, fields.magic[0], 'ustar')) return 'v7';
-  if (block[262] === 0) return holds(block, fields.starTrailer[0], 'tar\0') ? 'star' : 'ustar';
-  return holds(block, 262, '  \0') ? 'gnu' : 'v7';
-}
+/** The magics as numbers, four bytes each: `usta`, `r\0`, `r  \0`, and `tar\0` at the end of a star block. */
+const USTA = 0x75_73_74_61;
+const R_NUL = 0x72_00;
+const R_SPACE = 0x72_20;
+const SPACE_NUL = 0x20_00;
+const STAR = 0x74_61_72_00;
 
-function holds(block: Buffer, offset: number, text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) {
-    if (block[offset + index] !== text.charCodeAt(index)) return false;
-  }
-  return true;
+function detectFormat(block: Buffer): HeaderFormat {
+  const magic = fields.magic[0];
+  if (block.readUInt32BE(magic) !== USTA) return 'v7';
+  const next = block.readUInt16BE(magic + 4);
+  if (next === R_NUL) return block.readUInt32BE(fields.starTrailer[0]) === STAR ? 'star' : 'ustar';
+  return next === R_SPACE && block.readUInt16BE(magic + 6) === SPACE_NUL ? 'gnu' : 'v7';
 }
 
 function isDevice(typeFlag: number | undefined): boolean {
@@ -164,11 +166,11 @@ function stringField(block: Buffer, field: Field): Buffer {
 
 /** A copy of the bytes up to the first NUL. */
 export function copyString(bytes: Buffer, start: number, limit: number): Buffer {
-  let end = start;
-  while (end < limit && bytes[end] !== 0) end += 1;
-  if (end === start) return EMPTY;
-  const copy = Buffer.allocUnsafe(end - start);
-  bytes.copy(copy, 0, start, end);
+  if (start >= limit || bytes[start] === 0) return EMPTY;
+  const nul = bytes.indexOf(0, start);
+  const length = (nul === -1 || nul > limit ? limit : nul) - start;
+  const copy = Buffer.allocUnsafe(length);
+  bytes.copy(copy, 0, start, start + length);
   return copy;
 }
 

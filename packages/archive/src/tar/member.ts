@@ -95,8 +95,8 @@ export function toEntry(
   extensions: Extensions,
   limits: TarLimits,
 ): TarEntry {
-  const value = (key: string): Buffer | undefined => paxValue(extensions, key);
   const plain = extensions.records === noRecords && extensions.globals.size === 0;
+  const value = plain ? absent : (key: string): Buffer | undefined => paxValue(extensions, key);
   const linkName = linkTarget(header, type, extensions);
   checkName(name, limits);
   if (linkName.length > 0) checkLinkName(linkName, type, limits);
@@ -122,6 +122,8 @@ export function toEntry(
     ...(content.sparse === undefined ? {} : { sparse: content.sparse.segments }),
   };
 }
+
+const absent = (): undefined => undefined;
 
 function linkTarget(header: Header, type: EntryType, extensions: Extensions): Buffer {
   if (type !== 'symlink' && type !== 'hardlink') return EMPTY;

@@ -554,6 +554,10 @@ describe('a sparse map', () => {
     expect(failure(craftedArchive(member)).code).toBe('ERR_MALFORMED_ARCHIVE');
   });
 
+  it('of type S without the GNU magic is refused, as in Go', () => {
+    expect(failure(craftedArchive(craftedHeader({ type: 'S' }))).code).toBe('ERR_UNSUPPORTED_FORMAT');
+  });
+
   it('of an unknown version is refused instead of being taken for an ordinary file', () => {
     const records = { 'GNU.sparse.major': '2', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '9' };
     expect(failure(craftedArchive(craftedPax(records), craftedMember({}))).code).toBe('ERR_UNSUPPORTED_FORMAT');
@@ -675,6 +679,27 @@ describe('the payload', () => {
     reader.next();
     const [chunk] = reader.payload();
     expect(chunk?.data.buffer).toBe(archive.buffer);
+  });
+
+  it.each([
+    ['a PAX record', [craftedPax({ size: String(10 * 2 ** 30) }), craftedHeader({ size: 0 })]],
+    ['a base-256 number', [craftedHeader({ magic: 'gnu', size: uint(12, 10n * 2n ** 30n) })]],
+  ])('may be larger than octal can say, by %s', (_, header) => {
+    const mebibyte = Buffer.alloc(2 ** 20);
+    function* source(): Generator<Buffer> {
+      yield* header;
+      for (let index = 0; index < 10 * 1024; index += 1) yield mebibyte;
+      yield END_OF_ARCHIVE;
+    }
+    const reader = new TarReader(source());
+    expect(reader.next()?.size).toBe(10 * 2 ** 30);
+    let end = 0;
+    for (const { data, offset } of reader.payload()) {
+      if (offset !== end) throw new Error(`a chunk begins at ${offset} instead of ${end}`);
+      end += data.length;
+    }
+    expect(end).toBe(10 * 2 ** 30);
+    expect(reader.next()).toBeUndefined();
   });
 
   it('that is not read, or read in part, is passed over', () => {

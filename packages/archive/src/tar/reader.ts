@@ -1,6 +1,6 @@
 import { fromSystemError, StoreError } from '@layerstore/core';
 import type { ByteSource } from '../byte-source.js';
-import { exceeded, malformed, truncated } from './archive-errors.js';
+import { exceeded, malformed, truncated, unsupported } from './archive-errors.js';
 import { BLOCK_SIZE, isZeroBlock, paddingLength } from './block.js';
 import type { SparseSegment, TarEntry } from './entry.js';
 import { copyString, decodeHeader, type Header } from './header.js';
@@ -74,7 +74,12 @@ export class TarReader {
    * source has been read to its own end.
    */
   next(): TarEntry | undefined {
-    return this.#guard(() => this.#next());
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      return this.#next();
+    } catch (error) {
+      throw this.#fail(error);
+    }
   }
 
   /** What is left of the current member's content, in ascending order. Empty for members without content. */
@@ -206,17 +211,21 @@ export class TarReader {
   }
 
   #readSparse(header: Header, block: Buffer, stored: number, extensions: Extensions): SparseFile | undefined {
-    const readBlock = (): Buffer => {
-      const next = this.#input.block();
-      if (next.length < BLOCK_SIZE) throw truncated('the map of a sparse file');
-      return next;
-    };
     const limit = this.#limits.sparseSegments;
-    if (header.typeFlag === GNU_SPARSE) return readOldGnuSparse(block, stored, readBlock, limit);
+    if (header.typeFlag === GNU_SPARSE) {
+      if (header.format !== 'gnu')
+        throw unsupported('sparse members of type "S" are supported in the form of GNU tar only');
+      return readOldGnuSparse(block, stored, this.#readMapBlock, limit);
+    }
     if (extensions.records === noRecords) return undefined;
-    const value = (key: string): Buffer | undefined => extensions.records.values.get(key);
-    return readPaxSparse(value, extensions.records.sparseNumbers, stored, readBlock, limit);
+    return readPaxSparse(extensions.records, stored, this.#readMapBlock, limit);
   }
+
+  readonly #readMapBlock = (): Buffer => {
+    const block = this.#input.block();
+    if (block.length < BLOCK_SIZE) throw truncated('the map of a sparse file');
+    return block;
+  };
 
   #skipContent(size: number): void {
     if (this.#input.skip(size) < size) throw truncated('a member');
@@ -225,7 +234,13 @@ export class TarReader {
 
   /** The next slice of stored payload, at most `limit` bytes. */
   #take(limit: number): Buffer {
-    const slice = this.#guard(() => this.#input.payload(limit));
+    if (this.#failure !== undefined) throw this.#failure;
+    let slice: Buffer | undefined;
+    try {
+      slice = this.#input.payload(limit);
+    } catch (error) {
+      throw this.#fail(error);
+    }
     if (slice === undefined) throw this.#fail(truncated('a member'));
     this.#remaining -= slice.length;
     this.#payloadOffset += slice.length;
@@ -242,15 +257,6 @@ export class TarReader {
         const offset = this.#payloadOffset + shift;
         yield { data: this.#take(end - this.#payloadOffset), offset };
       }
-    }
-  }
-
-  #guard<T>(read: () => T): T {
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      return read();
-    } catch (error) {
-      throw this.#fail(error);
     }
   }
 

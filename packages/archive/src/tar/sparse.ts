@@ -2,6 +2,7 @@ import { BLOCK_SIZE } from './block.js';
 import type { SparseSegment } from './entry.js';
 import { exceeded, malformed, unsupported } from './archive-errors.js';
 import { parseDecimal, parseNumericField } from './numbers.js';
+import type { PaxRecords } from './pax.js';
 
 /**
  * The sparse forms of GNU tar (GNU tar manual, "Storing Sparse Files"): the payload holds the data segments one after
@@ -63,20 +64,18 @@ function addOldEntries(block: Buffer, start: number, count: number, numbers: num
 
 /**
  * Reads the map of a member whose PAX records say that it is sparse; undefined when they do not.
- * `value` looks a record up, `sparseNumbers` are the repeated ones of format 0.0.
  * @throws StoreError ERR_MALFORMED_ARCHIVE, ERR_LIMIT_EXCEEDED, ERR_TRUNCATED, ERR_UNSUPPORTED_FORMAT
  */
 export function readPaxSparse(
-  value: (key: string) => Buffer | undefined,
-  sparseNumbers: readonly number[],
+  { values, sparseNumbers }: PaxRecords,
   payload: number,
   readBlock: ReadBlock,
   limit: number,
 ): SparseFile | undefined {
-  const stated = value('GNU.sparse.size') ?? value('GNU.sparse.realsize');
-  const major = value('GNU.sparse.major');
-  const minor = value('GNU.sparse.minor');
-  const map = value('GNU.sparse.map');
+  const stated = values.get('GNU.sparse.size') ?? values.get('GNU.sparse.realsize');
+  const major = values.get('GNU.sparse.major');
+  const minor = values.get('GNU.sparse.minor');
+  const map = values.get('GNU.sparse.map');
   if (stated === undefined) {
     if (major === undefined && map === undefined && sparseNumbers.length === 0) return undefined;
     throw malformed('a sparse file does not state its size');
