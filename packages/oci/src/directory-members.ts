@@ -9,6 +9,8 @@ import { linkTarget, memberName, type Member, type Members } from './members.js'
  * that leaves it would make a program with more rights read files for whoever wrote the layout.
  */
 export class DirectoryMembers implements Members {
+  readonly form = 'directory';
+
   constructor(readonly subject: string) {}
 
   async lookup(name: string): Promise<Member | undefined> {

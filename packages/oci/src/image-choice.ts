@@ -11,7 +11,7 @@ export interface Entry {
   /** Entries without names that share a group are one image for several platforms. */
   readonly group: string;
   /** The images behind the entry: one, or one per platform. */
-  candidates(): Promise<Candidate[]>;
+  candidates(signal?: AbortSignal): Promise<Candidate[]>;
 }
 
 export interface Candidate {
@@ -41,7 +41,7 @@ export async function chooseImages(
   const candidates: NamedCandidate[] = [];
   for (const entry of wanted) {
     throwIfAborted(options.signal);
-    for (const candidate of await entry.candidates()) {
+    for (const candidate of await entry.candidates(options.signal)) {
       candidates.push({ entry, candidate, platform: candidate.platform });
     }
   }

@@ -1,15 +1,44 @@
-export * from './config-change.js';
-export * from './config.js';
+export { changeExecution } from './config-change.js';
+export {
+  configPlatform,
+  parseImageConfig,
+  type ExecutionConfig,
+  type HistoryEntry,
+  type ImageConfig,
+} from './config.js';
 export type { BlobReference, Descriptor } from './descriptor.js';
 export { DOCUMENT_LIMIT } from './document.js';
 export type * from './image-source.js';
-export * from './manifest.js';
-export * from './measure-layer.js';
+export {
+  encodeIndex,
+  encodeManifest,
+  LAYER_LIMIT,
+  parseManifest,
+  type ImageIndex,
+  type ImageManifest,
+} from './manifest.js';
+export { measureLayer, type LayerMeasure } from './measure-layer.js';
 export * from './media-type.js';
-export * from './new-image-config.js';
-export * from './open-image-source.js';
-export * from './plan-archive.js';
-export * from './plan-layout.js';
-export * from './platform.js';
-export * from './reference.js';
-export * from './validate.js';
+export { newImageConfig, type NewImageConfigOptions } from './new-image-config.js';
+export { openImageSource, type OpenImageSourceOptions } from './open-image-source.js';
+export { planDockerArchive, planOciArchive, type ArchivePart } from './plan-archive.js';
+export { planOciLayout, type BytesPart, type ExportImage, type ExportLayer, type PlannedFile } from './plan-layout.js';
+export {
+  bestForPlatform,
+  formatPlatform,
+  hostPlatform,
+  normalisePlatform,
+  parsePlatform,
+  runnablePlatforms,
+  type LoosePlatform,
+  type Platform,
+} from './platform.js';
+export {
+  canonicalName,
+  familiarName,
+  normaliseReference,
+  parseReference,
+  withDefaultTag,
+  type Reference,
+} from './reference.js';
+export { validateSource, type Mismatch } from './validate.js';

@@ -58,7 +58,7 @@ export async function readLegacyArchive(members: Members): Promise<Entry[] | und
       references: names.get(id) ?? [],
       tags: [],
       group: `entry ${id}`,
-      candidates: async () => [await archive.image(id)],
+      candidates: async (signal) => [await archive.image(id, signal)],
     }));
 }
 
@@ -103,10 +103,10 @@ class LegacyArchive {
     return layer;
   }
 
-  async image(id: string): Promise<Candidate> {
+  async image(id: string, signal?: AbortSignal): Promise<Candidate> {
     const chain = await this.#chain(id);
     const layers: LayerBlob[] = [];
-    for (const layer of chain) layers.push(await this.#blob(layer.id));
+    for (const layer of chain) layers.push(await this.#blob(layer.id, signal));
     const bytes = encodeConfig(
       chain,
       layers.map((layer) => layer.diffId),
@@ -131,7 +131,7 @@ class LegacyArchive {
     return chain;
   }
 
-  async #blob(id: string): Promise<LayerBlob> {
+  async #blob(id: string, signal?: AbortSignal): Promise<LayerBlob> {
     const name = `${id}/layer.tar`;
     const file: FileRange | undefined = await findMember(this.members, name);
     if (file === undefined) {
@@ -139,7 +139,7 @@ class LegacyArchive {
         subject: `${this.members.subject}: ${name}`,
       });
     }
-    const diffId = this.#diffIds.get(id) ?? (await measureLayer(file)).diffId;
+    const diffId = this.#diffIds.get(id) ?? (await measureLayer(file, signal)).diffId;
     this.#diffIds.set(id, diffId);
     return { diffId, file };
   }

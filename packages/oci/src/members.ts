@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { StoreError } from '@layerstore/core';
+import { fromSystemError, StoreError } from '@layerstore/core';
 import { DOCUMENT_LIMIT } from './document.js';
 import type { FileRange } from './image-source.js';
 
@@ -11,6 +11,7 @@ import type { FileRange } from './image-source.js';
 export interface Members {
   /** The archive or directory; leads errors. */
   readonly subject: string;
+  readonly form: 'archive' | 'directory';
   lookup(name: string): Promise<Member | undefined>;
   /** Every name, links included. */
   names(): Promise<Iterable<string>>;
@@ -71,6 +72,14 @@ export async function readRange(range: FileRange, subject: string): Promise<Buff
   if (range.length > DOCUMENT_LIMIT) {
     throw new StoreError('ERR_LIMIT_EXCEEDED', `${range.length} bytes, the limit is ${DOCUMENT_LIMIT}`, { subject });
   }
+  try {
+    return await readAll(range, subject);
+  } catch (error) {
+    throw fromSystemError(error, subject);
+  }
+}
+
+async function readAll(range: FileRange, subject: string): Promise<Buffer> {
   const bytes = Buffer.alloc(range.length);
   await using file = await open(range.path, 'r');
   for (let filled = 0; filled < bytes.length;) {

@@ -25,13 +25,15 @@ export interface OpenImageSourceOptions {
  *
  * Archives that are a docker-archive and an OCI layout at once (docker >= 25, buildkit, layerstore) are read as the former,
  * unless that part is incomplete, has no names where the other has them, or lacks the wanted platform.
+ *
+ * Nobody else may write to the path while the source is open.
  * @param path a regular file or a directory
  * @throws StoreError ERR_NOT_FOUND; ERR_UNSUPPORTED_FORMAT for what is none of these; ERR_MALFORMED_ARCHIVE,
  * ERR_MALFORMED_IMAGE, ERR_TRUNCATED, ERR_LIMIT_EXCEEDED
  */
 export async function openImageSource(path: string, options: OpenImageSourceOptions = {}): Promise<ImageSource> {
   const status = await statusOf(path);
-  if (status.isDirectory()) return await openMembers(new DirectoryMembers(path), true);
+  if (status.isDirectory()) return await openMembers(new DirectoryMembers(path));
   if (!status.isFile()) {
     throw new StoreError('ERR_INVALID_ARGUMENT', 'not a regular file or directory', {
       subject: path,
@@ -40,7 +42,7 @@ export async function openImageSource(path: string, options: OpenImageSourceOpti
   }
   const head = await readRange({ path, offset: 0, length: Math.min(status.size, DETECTION_LENGTH) }, path);
   const compression = detectCompression(head);
-  if (compression === 'none') return await openMembers(TarMembers.open(path), false);
+  if (compression === 'none') return await openMembers(TarMembers.open(path));
   if (options.scratch === undefined) {
     throw new StoreError(
       'ERR_INVALID_ARGUMENT',
@@ -53,26 +55,25 @@ export async function openImageSource(path: string, options: OpenImageSourceOpti
   const plain = await expandArchive({ path, size: status.size }, compression, options.scratch, options.signal);
   const remove = (): Promise<void> => rm(plain, { force: true });
   try {
-    return await openMembers(TarMembers.open(plain, path), false, remove);
+    return await openMembers(TarMembers.open(plain, path), remove);
   } catch (error) {
     await remove();
     throw error;
   }
 }
 
-type ListedFormat = Pick<ImageSource, 'kind'> & { readonly entries: Entry[]; readonly otherwise?: Entry[] };
+type ListedFormat = Pick<ImageSource, 'kind'> & { readonly entries: Entry[]; readonly fallback?: Entry[] };
 
 async function openMembers(
   members: Members,
-  directory: boolean,
   dispose: () => Promise<void> = () => Promise.resolve(),
 ): Promise<ImageSource> {
-  const { kind, entries, otherwise } = await recognise(members, directory);
+  const { kind, entries, fallback } = await recognise(members);
   const { subject } = members;
   return {
     kind,
     subject,
-    images: (options = {}) => chooseFromEither(entries, otherwise, options, subject),
+    images: (options = {}) => chooseFromEither(entries, fallback, options, subject),
     fetch: (layer: LayerBlob): Promise<FileRange> => Promise.resolve(layer.file),
     [Symbol.asyncDispose]: dispose,
   };
@@ -80,34 +81,38 @@ async function openMembers(
 
 async function chooseFromEither(
   entries: Entry[],
-  otherwise: Entry[] | undefined,
+  fallback: Entry[] | undefined,
   options: ImagesOptions,
   subject: string,
 ): Promise<ImageRecord[]> {
   try {
     return await chooseImages(entries, options, subject);
   } catch (error) {
-    if (otherwise === undefined || !hasCode(error, 'ERR_NO_PLATFORM', 'ERR_IMAGE_NOT_FOUND')) throw error;
-    return await chooseImages(otherwise, options, subject);
+    if (fallback === undefined || !hasCode(error, 'ERR_NO_PLATFORM', 'ERR_IMAGE_NOT_FOUND')) throw error;
+    return await chooseImages(fallback, options, subject);
   }
 }
 
-async function recognise(members: Members, directory: boolean): Promise<ListedFormat> {
+async function recognise(members: Members): Promise<ListedFormat> {
   const manifest = await readMember(members, 'manifest.json');
   const index = await readMember(members, 'index.json');
-  const layoutKind: SourceKind = directory ? 'oci-layout' : 'oci-archive';
+  const layoutKind: SourceKind = members.form === 'directory' ? 'oci-layout' : 'oci-archive';
   if (manifest !== undefined && !isArray(manifest) && index === undefined) {
     return { kind: 'docker-directory', entries: await readDockerDirectory(members, manifest) };
   }
   if (manifest !== undefined) return await recogniseDocker(members, manifest, index !== undefined, layoutKind);
   if (index !== undefined) return { kind: layoutKind, entries: await readOciLayout(members) };
-  const looksLegacy = !directory || (await members.lookup('repositories')) !== undefined;
-  const legacy = looksLegacy ? await readLegacyArchive(members) : undefined;
+  const legacy = (await mayBeLegacy(members)) ? await readLegacyArchive(members) : undefined;
   if (legacy !== undefined) return { kind: 'docker-archive', entries: legacy };
   throw new StoreError('ERR_UNSUPPORTED_FORMAT', 'not an image: it has no manifest.json, index.json or repositories', {
     subject: members.subject,
     hint: 'a tar of a root file system is brought in with `layerstore import`',
   });
+}
+
+/** To look for images without `repositories` every name is listed: not in a directory, which may be the root of a disk. */
+async function mayBeLegacy(members: Members): Promise<boolean> {
+  return members.form === 'archive' || (await members.lookup('repositories')) !== undefined;
 }
 
 async function recogniseDocker(
@@ -123,8 +128,8 @@ async function recogniseDocker(
   const isNamed = (entries: Entry[]): boolean => entries.some((entry) => entry.references.length > 0);
   const usable = images.length > 0 && (await isComplete(members, images)) && (isNamed(docker) || !isNamed(layout));
   return usable
-    ? { kind: 'docker-archive', entries: docker, otherwise: layout }
-    : { kind: layoutKind, entries: layout, otherwise: docker };
+    ? { kind: 'docker-archive', entries: docker, fallback: layout }
+    : { kind: layoutKind, entries: layout, fallback: docker };
 }
 
 /** skopeo's directories and docker-archives both have a `manifest.json`: an image's own, or a list of images. */

@@ -16,6 +16,7 @@ const CHUNK = 1024 * 1024;
  * size of the layers. It is synchronous, and takes about a millisecond for a hundred members.
  */
 export class TarMembers implements Members {
+  readonly form = 'archive';
   readonly #members: ReadonlyMap<string, Member>;
 
   private constructor(
@@ -30,13 +31,10 @@ export class TarMembers implements Members {
    * @throws StoreError ERR_MALFORMED_ARCHIVE, ERR_TRUNCATED, ERR_LIMIT_EXCEEDED above {@link MEMBER_LIMIT} headers
    */
   static open(path: string, subject = path): TarMembers {
-    const fd = openSync(path, 'r');
     try {
-      return new TarMembers(subject, readTable(path, fd));
+      return new TarMembers(subject, readTable(path));
     } catch (cause) {
       throw errorAbout(cause, subject, 'is it an image archive? plain, gzip and zstd ones can be read');
-    } finally {
-      closeSync(fd);
     }
   }
 
@@ -49,7 +47,16 @@ export class TarMembers implements Members {
   }
 }
 
-function readTable(path: string, fd: number): Map<string, Member> {
+function readTable(path: string): Map<string, Member> {
+  const fd = openSync(path, 'r');
+  try {
+    return readHeaders(path, fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readHeaders(path: string, fd: number): Map<string, Member> {
   const headers = new HeaderSource(fd, fstatSync(fd).size);
   const reader = new TarReader(headers, { limits: { members: MEMBER_LIMIT }, observer: headers });
   const members = new Map<string, Member>();
