@@ -132,6 +132,13 @@ describe('an archive of docker 1.9', () => {
     });
   });
 
+  test('stops hashing when the signal is aborted', async () => {
+    const controller = new AbortController();
+    const reading = read(legacyMembers(docker19), { signal: controller.signal });
+    controller.abort();
+    expect(await failure(() => reading)).toMatchObject({ code: 'ERR_ABORTED' });
+  });
+
   test('without the layer itself is refused', async () => {
     const members = legacyMembers(docker19).filter(([name]) => name !== `${base}/layer.tar`);
     expect(await failure(() => read(members))).toMatchObject({

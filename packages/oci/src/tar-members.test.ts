@@ -1,4 +1,4 @@
-import { openSync, writeSync, closeSync, ftruncateSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { END_OF_ARCHIVE } from '@layerstore/archive';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -101,5 +101,17 @@ describe('the table of contents of a tar', () => {
     if (range !== undefined) {
       expect(await failure(() => readRange(range, 'a'))).toMatchObject({ code: 'ERR_TRUNCATED' });
     }
+  });
+
+  test('of a file that was removed after it was opened ends in an error that names it', async () => {
+    using directory = new Temporary();
+    const path = directory.write('a.tar', tarOf([['manifest.json', '[]']]));
+    const members = TarMembers.open(path);
+    rmSync(path);
+    expect(await failure(() => readMember(members, 'manifest.json'))).toMatchObject({
+      code: 'ERR_IO',
+      subject: `${path}: manifest.json`,
+    });
+    expect(await failure(() => TarMembers.open(path))).toMatchObject({ code: 'ERR_IO', subject: path });
   });
 });
