@@ -1,7 +1,11 @@
+import { StoreError, type ErrorCode } from '@layerstore/core';
 import { BLOCK_SIZE, END_OF_ARCHIVE, padding } from './block.js';
+import type { TarEntry } from './entry.js';
 import { checksum, fields } from './header.js';
+import type { TarLimits } from './limits.js';
 import { writeOctal } from './numbers.js';
 import { encodePaxRecord } from './pax.js';
+import { TarReader } from './reader.js';
 
 /**
  * Archives made by hand, for tests and fuzzing: every field can be given as text or bytes, also ones that no program
@@ -62,4 +66,40 @@ export function craftedPax(records: Readonly<Record<string, string | Buffer>>, t
 /** Joins members and closes the archive. */
 export function craftedArchive(...members: readonly Buffer[]): Buffer {
   return Buffer.concat([...members, END_OF_ARCHIVE]);
+}
+
+export interface MemberRead {
+  readonly entry: TarEntry;
+  /** Holes included, as Latin-1. */
+  readonly content: string;
+}
+
+/** Everything that an archive holds. */
+export function readMembers(archive: Buffer, limits: Partial<TarLimits> = {}): MemberRead[] {
+  const reader = new TarReader([archive], { limits });
+  const members: MemberRead[] = [];
+  for (let entry = reader.next(); entry !== undefined; entry = reader.next()) {
+    const content = Buffer.alloc(entry.size);
+    for (const { data, offset } of reader.payload()) data.copy(content, offset);
+    members.push({ entry, content: content.toString('latin1') });
+  }
+  return members;
+}
+
+/** The one member of an archive that is made of these parts. @throws Error when it has none or more */
+export function readMember(...parts: readonly Buffer[]): MemberRead {
+  const [member, ...more] = readMembers(craftedArchive(...parts));
+  if (member === undefined || more.length > 0) throw new Error('the archive does not have one member');
+  return member;
+}
+
+/** How the reader refuses an archive. @throws Error when it does not */
+export function refusal(archive: Buffer, limits: Partial<TarLimits> = {}): { code: ErrorCode; message: string } {
+  try {
+    readMembers(archive, limits);
+  } catch (error) {
+    if (!StoreError.is(error)) throw error;
+    return { code: error.code, message: error.message };
+  }
+  throw new Error('the archive was accepted');
 }

@@ -17,6 +17,7 @@ const refusals: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 const smallLimits: TarLimits = {
   members: 20,
   extensionBytes: 2048,
+  globalRecords: 2,
   pathBytes: 200,
   componentBytes: 100,
   xattrBytes: 64,

@@ -8,6 +8,8 @@ export interface TarLimits {
   readonly members: number;
   /** Bytes of one PAX or GNU long-name block, and of all global PAX records together. Default 1 MiB, as Go's archive/tar. */
   readonly extensionBytes: number;
+  /** Global PAX records in force at a time. Default 128: each one is looked at for every member. */
+  readonly globalRecords: number;
   /** Bytes of a name or link target. Default 4096, the kernel's PATH_MAX. */
   readonly pathBytes: number;
   /** Bytes of one component of a name or of a hard-link target. Default 255, the kernel's NAME_MAX. */
@@ -21,6 +23,7 @@ export interface TarLimits {
 export const defaultTarLimits: TarLimits = {
   members: 10_000_000,
   extensionBytes: 1 << 20,
+  globalRecords: 128,
   pathBytes: 4096,
   componentBytes: 255,
   xattrBytes: 1 << 16,

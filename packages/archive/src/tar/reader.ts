@@ -187,8 +187,10 @@ export class TarReader {
   }
 
   #mergeGlobals(content: Buffer): void {
-    const held = mergeGlobals(this.#globals, parsePax(content));
-    if (held > this.#limits.extensionBytes) throw exceeded('bytes of global PAX records', this.#limits.extensionBytes);
+    const { extensionBytes, globalRecords } = this.#limits;
+    const bytes = mergeGlobals(this.#globals, parsePax(content));
+    if (this.#globals.size > globalRecords) throw exceeded('global PAX records', globalRecords);
+    if (bytes > extensionBytes) throw exceeded('bytes of global PAX records', extensionBytes);
   }
 
   /** Undefined for members that stand for no file. */

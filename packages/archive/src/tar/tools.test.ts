@@ -20,6 +20,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AT_FDCWD, nativeSyscalls } from '@layerstore/linux';
 import type { TarEntry } from './entry.js';
@@ -35,6 +36,7 @@ const asRoot = process.getuid?.() === 0;
 const present = (tool: string): boolean => spawnSync(tool, ['--version']).status === 0;
 const gnuTar = asRoot && present('tar');
 const bsdtar = asRoot && present('bsdtar');
+const umoci = asRoot && present('umoci');
 const needs = (tool: string, available: boolean): string =>
   available ? tool : `${tool} (skipped: needs root and ${tool})`;
 
@@ -392,6 +394,24 @@ describe.skipIf(!bsdtar)(`an archive by ${needs('bsdtar', bsdtar)}`, () => {
     ]);
     const archive = run('bsdtar', '--format=pax', '--read-sparse', '-C', path, '-cf', '-', '.');
     expectSame(archive, path, (tree) => tree);
+  });
+});
+
+describe.skipIf(!umoci)(`a layer by ${needs('umoci', umoci)}`, () => {
+  it('that was inserted, without padding and end, is read', () => {
+    const layout = join(scratch, 'layout');
+    const file = join(scratch, 'inserted');
+    writeFileSync(file, 'abc');
+    run('umoci', 'init', '--layout', layout);
+    run('umoci', 'new', '--image', `${layout}:tag`);
+    run('umoci', 'insert', '--image', `${layout}:tag`, file, '/dir/file');
+    const blobs = readdirSync(join(layout, 'blobs/sha256')).map((name) =>
+      readFileSync(join(layout, 'blobs/sha256', name)),
+    );
+    const layer = blobs.find((blob) => blob[0] === 0x1f && blob[1] === 0x8b) ?? Buffer.alloc(0);
+    const archive = gunzipSync(layer);
+    expect(archive.length % 512).toBe(3);
+    expect(seenInArchive(archive).get('dir/file')?.content).toBe(digest(Buffer.from('abc')));
   });
 });
 
