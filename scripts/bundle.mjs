@@ -1,0 +1,236 @@
+// Bundles what the tarball of `layerstore` holds, from the compiled packages:
+//
+//   packages/cli/dist/cli/main.js       the command
+//   packages/cli/dist/library/index.js  the library
+//   packages/cli/dist/workers/*.js      the entries of worker threads
+//   packages/cli/dist/chunks/*.js       what they share, and what is loaded only when it is needed
+//   packages/cli/dist/index.d.ts        the library's types in one file
+//
+// Every file lies exactly one folder below dist: workers are found as `../../dist/workers/NAME.js` from the module that
+// starts them, whichever chunk that ends in.
+//
+// Start time decides how modules are grouped: reading one more file costs about half a millisecond, so what always runs together is one
+// chunk. `layerstore images` reads three files: the entry, `cli` and `library`.
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, transform } from 'esbuild';
+import { rollup } from 'rollup';
+import { dts } from 'rollup-plugin-dts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const cli = join(root, 'packages/cli');
+const compiled = join(cli, 'dist/tsc');
+const dist = join(cli, 'dist');
+const manifest = JSON.parse(readFileSync(join(cli, 'package.json'), 'utf8'));
+const installed = new Set(Object.keys(manifest.dependencies));
+const target = 'node20.19';
+
+/** Worker entries of every package but the cli: `workers/NAME` -> file. Those files count that some module starts by URL. */
+function workerEntries() {
+  const entries = {};
+  for (const name of readdirSync(join(root, 'packages'))) {
+    const code = join(root, 'packages', name, 'dist');
+    const workers = join(code, 'workers');
+    if (name === 'cli' || !existsSync(workers)) continue;
+    const text = readdirSync(code, { recursive: true })
+      .filter((file) => file.endsWith('.js'))
+      .map((file) => readFileSync(join(code, file), 'utf8'))
+      .join('\n');
+    for (const file of readdirSync(workers)) {
+      if (!file.endsWith('.js') || !text.includes(`../../dist/workers/${file}`)) continue;
+      const entry = `workers/${basename(file, '.js')}`;
+      if (entry in entries) throw new Error(`two packages have a worker ${file}: only one can be dist/${entry}.js`);
+      entries[entry] = join(workers, file);
+    }
+  }
+  return entries;
+}
+
+const isNodeModule = (id) => id.startsWith('node:');
+const isInstalled = (id) => installed.has(id);
+
+/** Finds our own packages by their directory. `kind` is `index.js` or `index.d.ts`. */
+const ourPackages = (kind) => ({
+  name: 'our-packages',
+  resolveId(id) {
+    const name = /^@layerstore\/(\w+)$/.exec(id)?.[1];
+    return name === undefined ? null : { id: join(root, 'packages', name, 'dist', kind), moduleSideEffects: false };
+  },
+});
+
+/** Other packages that are not installed with ours become part of the bundle; esbuild turns CommonJS into modules. */
+const foreignPackages = {
+  name: 'foreign-packages',
+  resolveId(id, importer) {
+    if (importer === undefined || id.startsWith('.') || id.startsWith('/') || isNodeModule(id) || isInstalled(id))
+      return null;
+    const path = fileURLToPath(import.meta.resolve(id, new URL(`file://${importer}`)));
+    return { id: path, moduleSideEffects: false };
+  },
+  async load(id) {
+    if (!id.includes('/node_modules/')) return null;
+    const { outputFiles } = await build({
+      entryPoints: [id],
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target,
+      write: false,
+      // CommonJS asks for modules of Node by `require`, which ES modules have to make first.
+      banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
+    });
+    const [{ text }] = outputFiles;
+    return /\b__require\(/.test(text) ? text : text.replace(/^import .*\n.*\n/, '');
+  },
+};
+
+/**
+ * Modules that are needed when `entries` are imported: everything but what is behind a dynamic import. Through the index of
+ * a package only those modules count whose exports are imported, because the rest is not evaluated in a bundle.
+ */
+function staticClosure(entries, getModuleInfo) {
+  const closure = new Set();
+  const waiting = [...entries];
+  for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+    if (closure.has(id) || getModuleInfo(id)?.ast == null) continue;
+    closure.add(id);
+    for (const { from, names } of importsOf(getModuleInfo(id))) {
+      if (!isIndex(from) || names === undefined) waiting.push(from);
+      else waiting.push(...names.map((name) => exporterOf(from, name, getModuleInfo)));
+    }
+  }
+  return closure;
+}
+
+const isIndex = (id) => /\/packages\/\w+\/dist\/index\.js$/.test(id);
+
+/** The imports and exports-from of a module; `names` is undefined for all of them. */
+function importsOf({ id, ast, importedIds }) {
+  const statements = ast.body.filter(({ source }) => source);
+  const sources = [...new Set(statements.map(({ source }) => source.value))];
+  if (sources.length !== importedIds.length) throw new Error(`${id}: imports cannot be told apart`);
+  return statements.map(({ type, source, specifiers }) => {
+    const named =
+      type !== 'ExportAllDeclaration' && specifiers.every(({ type }) => /^(Import|Export)Specifier$/.test(type));
+    return {
+      from: importedIds[sources.indexOf(source.value)],
+      all: type === 'ExportAllDeclaration',
+      names: named
+        ? specifiers.map(({ type, imported, local }) => (type === 'ImportSpecifier' ? imported : local).name)
+        : undefined,
+      exported: named ? specifiers.map(({ exported }) => exported?.name) : undefined,
+    };
+  });
+}
+
+/** The module behind an index that has the export `name`. */
+function exporterOf(id, name, getModuleInfo) {
+  const found = findExporter(id, name, getModuleInfo);
+  if (found === undefined) throw new Error(`${id} does not export ${name}`);
+  return found;
+}
+
+function findExporter(id, name, getModuleInfo) {
+  const info = getModuleInfo(id);
+  if (info.ast == null) return undefined;
+  const imports = importsOf(info);
+  const direct = imports.find(({ exported }) => exported?.includes(name));
+  if (direct !== undefined) return direct.from;
+  if (info.exports?.includes(name)) return id;
+  const stars = imports.filter(({ all }) => all).map(({ from }) => findExporter(from, name, getModuleInfo));
+  return stars.find((exporter) => exporter !== undefined);
+}
+
+/** Puts each module into the chunk of those that it runs together with. */
+function chunking(workers) {
+  let library;
+  let start;
+  let worker;
+  return (id, { getModuleInfo }) => {
+    // The command waits at its top level for the verb that it imports: nothing that a verb needs may lie in the same file.
+    if (getModuleInfo(id).isEntry) return undefined;
+    library ??= staticClosure([join(compiled, 'index.js')], getModuleInfo);
+    start ??= staticClosure([join(compiled, 'main.js'), join(compiled, 'commands/images.js')], getModuleInfo);
+    worker ??= staticClosure(Object.values(workers), getModuleInfo);
+    if (library.has(id)) return 'library';
+    if (start.has(id)) return 'cli';
+    if (worker.has(id)) return 'work';
+    if (!id.startsWith(compiled)) return 'operations';
+    const isEntry = getModuleInfo(id).dynamicImporters.length > 0;
+    const isApart = /\/(demo|completion)\/[^/]+$/.test(id.slice(compiled.length));
+    return isEntry || isApart ? undefined : 'cli';
+  };
+}
+
+async function bundleCode() {
+  const workers = workerEntries();
+  const bundle = await rollup({
+    input: { 'cli/main': join(compiled, 'main.js'), 'library/index': join(compiled, 'index.js'), ...workers },
+    external: (id) => isNodeModule(id) || isInstalled(id),
+    plugins: [ourPackages('index.js'), foreignPackages],
+    onwarn: refuseWarnings,
+  });
+  const { output } = await bundle.generate({
+    format: 'es',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'chunks/[name]-[hash].js',
+    manualChunks: chunking(workers),
+    hoistTransitiveImports: false,
+    minifyInternalExports: false,
+  });
+  await bundle.close();
+  return Promise.all(
+    output.map(async ({ fileName, code }) => {
+      const smaller = await transform(code, {
+        target,
+        format: 'esm',
+        minifyWhitespace: true,
+        minifySyntax: true,
+        legalComments: 'none',
+      });
+      const shebang = fileName === 'cli/main.js' ? '#!/usr/bin/env node\n' : '';
+      return [join(dist, fileName), shebang + smaller.code];
+    }),
+  );
+}
+
+/** The types of the library, with those of our own packages taken in. */
+async function bundleTypes() {
+  const bundle = await rollup({
+    input: join(compiled, 'index.d.ts'),
+    external: (id) => !id.startsWith('.') && !id.startsWith('/') && !id.startsWith('@layerstore/'),
+    plugins: [ourPackages('index.d.ts'), dts()],
+    onwarn: refuseWarnings,
+  });
+  const { output } = await bundle.generate({ format: 'es' });
+  await bundle.close();
+  return [[join(dist, 'index.d.ts'), output[0].code]];
+}
+
+function refuseWarnings(warning) {
+  throw new Error(`bundle: ${warning.message}`);
+}
+
+/**
+ * Files appear whole and the command's entry last, because it says that the build is complete. Files of an earlier build
+ * go after that: a layerstore that runs meanwhile may still load one.
+ */
+function write(files) {
+  const isEntry = ([path]) => path.endsWith('/cli/main.js');
+  for (const [path, text] of [...files.filter((file) => !isEntry(file)), ...files.filter(isEntry)]) {
+    if (relative(dist, path).split('/').length > 2) throw new Error(`${path} is not one folder below dist`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.new`, text, { mode: isEntry([path]) ? 0o755 : 0o644 });
+    renameSync(`${path}.new`, path);
+  }
+  const written = new Set(files.map(([path]) => path));
+  for (const folder of ['cli', 'library', 'chunks', 'workers']) {
+    for (const name of existsSync(join(dist, folder)) ? readdirSync(join(dist, folder)) : []) {
+      if (!written.has(join(dist, folder, name))) rmSync(join(dist, folder, name));
+    }
+  }
+}
+
+write([...(await bundleTypes()), ...(await bundleCode())]);
