@@ -5,8 +5,9 @@
 //   packages/cli/dist/workers/*.js      the entries of worker threads
 //   packages/cli/dist/chunks/*.js       what they share, and what is loaded only when it is needed
 //   packages/cli/dist/index.d.ts        the library's types in one file
+//   packages/cli/dist/licenses.txt      of the packages of others that became part of it
 //
-// Every file lies exactly one folder below dist: workers are found as `../../dist/workers/NAME.js` from the module that
+// Every module lies exactly one folder below dist: workers are found as `../../dist/workers/NAME.js` from the module that
 // starts them, whichever chunk that ends in.
 //
 // Start time decides how modules are grouped: reading one more file costs about half a millisecond, so what always runs together is one
@@ -181,19 +182,14 @@ async function bundleCode() {
     minifyInternalExports: false,
   });
   await bundle.close();
-  return Promise.all(
-    output.map(async ({ fileName, code }) => {
-      const smaller = await transform(code, {
-        target,
-        format: 'esm',
-        minifyWhitespace: true,
-        minifySyntax: true,
-        legalComments: 'none',
-      });
-      const shebang = fileName === 'cli/main.js' ? '#!/usr/bin/env node\n' : '';
-      return [join(dist, fileName), shebang + smaller.code];
-    }),
-  );
+  const modules = output.flatMap((chunk) => Object.keys(chunk.modules));
+  const files = output.map(async ({ fileName, code }) => {
+    const options = { target, format: 'esm', minifyWhitespace: true, minifySyntax: true, legalComments: 'none' };
+    const smaller = await transform(code, options);
+    const shebang = fileName === 'cli/main.js' ? '#!/usr/bin/env node\n' : '';
+    return [join(dist, fileName), shebang + smaller.code];
+  });
+  return [licenses(modules), ...(await Promise.all(files))];
 }
 
 /** The types of the library, with those of our own packages taken in. */
@@ -207,6 +203,18 @@ async function bundleTypes() {
   const { output } = await bundle.generate({ format: 'es' });
   await bundle.close();
   return [[join(dist, 'index.d.ts'), output[0].code]];
+}
+
+/** The licences of the packages that `modules` come from, which their authors want to go with every copy. */
+function licenses(modules) {
+  const directories = new Set(modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? []));
+  const texts = [...directories].sort().map((directory) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+    const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
+    if (file === undefined) throw new Error(`${directory} has no licence file`);
+    return `${name} ${version} (${license})\n\n${readFileSync(join(directory, file), 'utf8').trim()}\n`;
+  });
+  return [join(dist, 'licenses.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`)];
 }
 
 function refuseWarnings(warning) {
