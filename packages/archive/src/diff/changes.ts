@@ -1,0 +1,54 @@
+import type { DiffSource } from '../layer-tree.js';
+import { fileKind, inodeKey } from '../tree/file-kind.js';
+import { Comparison, type Difference } from './comparison.js';
+import { withParents } from './with-parents.js';
+
+/** One line of `docker diff`. */
+export interface Change {
+  /** Absolute in the view, for example `/etc/passwd`. */
+  readonly path: Buffer;
+  readonly kind: 'add' | 'modify' | 'delete';
+}
+
+/**
+ * What a layer changes, sorted by path component by component. Directories that hold a change are listed as modified;
+ * directories of which only the time changed are not. Deleted directories are listed without what they held.
+ *
+ * Costs a status call per entry of the upper and contributing lower layer; content is read only where size and
+ * time tie. Can be asked while a container runs.
+ * @throws StoreError ERR_IO, ERR_STORE_DAMAGED, ERR_LIMIT_EXCEEDED (paths over 4095 bytes)
+ */
+export function* findChanges(source: DiffSource): Iterable<Change> {
+  using comparison = new Comparison(source, 'listing');
+  for (const { path, kind } of withParents(comparison.differences(), isChange)) {
+    if (path.length === 0) continue;
+    yield { path: Buffer.concat([slash, path]), kind: kind === 'same' || kind === 'time' ? 'modify' : kind };
+  }
+}
+
+const slash = Buffer.from('/');
+
+function isChange({ kind }: Difference): boolean {
+  return kind === 'add' || kind === 'modify' || kind === 'delete';
+}
+
+/**
+ * Bytes of file content that {@link writeDiff} would write: files that are new or changed, each inode once.
+ * Costs as much as {@link findChanges}.
+ */
+export function diffSize(source: DiffSource): number {
+  using comparison = new Comparison(source, 'layer');
+  const counted = new Set<string>();
+  let size = 0;
+  for (const difference of comparison.differences()) {
+    if (difference.kind === 'delete' || fileKind(difference.entry.status) !== 'file') continue;
+    const { status } = difference.entry;
+    if (status.links > 1) {
+      const key = inodeKey(status);
+      if (counted.has(key)) continue;
+      counted.add(key);
+    }
+    size += status.size;
+  }
+  return size;
+}

@@ -1,0 +1,50 @@
+/**
+ * Marks of the kernel's overlay file system, read from the extended attributes of a layer's entries
+ * (Documentation/filesystems/overlayfs.rst). `trusted.overlay.*` is written by mounts of root, `user.overlay.*` by mounts
+ * with the option userxattr; both are understood.
+ */
+import type { FileStatus } from '@layerstore/linux';
+import type { Xattr } from '../tar/entry.js';
+import { fileKind } from './file-kind.js';
+import type { TreeFiles } from './tree-files.js';
+
+export interface OverlayMarks {
+  /** Directory: lower content is hidden. */
+  readonly opaque: boolean;
+  /** Lower content comes from there: an absolute path from the root of each lower layer, or another name. */
+  readonly redirect: Buffer | undefined;
+  /** File: only the attributes are here, the content is below. */
+  readonly metacopy: boolean;
+}
+
+export const noMarks: OverlayMarks = { opaque: false, redirect: undefined, metacopy: false };
+
+const namespaces = ['trusted.overlay.', 'user.overlay.'] as const;
+
+/** The marks, and the attributes that are the entry's own. */
+export function splitMarks(xattrs: readonly Xattr[]): { own: Xattr[]; marks: OverlayMarks } {
+  const own: Xattr[] = [];
+  const marks = new Map<string, Buffer>();
+  for (const xattr of xattrs) {
+    const name = xattr.name.toString('latin1');
+    const namespace = namespaces.find((prefix) => name.startsWith(prefix));
+    if (namespace === undefined) own.push(xattr);
+    else marks.set(name.slice(namespace.length), xattr.value);
+  }
+  if (marks.size === 0) return { own, marks: noMarks };
+  return {
+    own,
+    marks: {
+      // `x` says that the directory may hold whiteouts in the form of attributes, not that it is opaque.
+      opaque: marks.get('opaque')?.toString() === 'y',
+      redirect: marks.get('redirect'),
+      metacopy: marks.has('metacopy'),
+    },
+  };
+}
+
+/** Whiteouts as an attribute of an empty file (kernel 6.7 and later), for places where devices cannot be made. */
+export function isWhiteoutFile(files: TreeFiles, path: Buffer, status: FileStatus): boolean {
+  if (status.size > 0 || fileKind(status) !== 'file') return false;
+  return namespaces.some((namespace) => files.xattr(path, `${namespace}whiteout`) !== undefined);
+}

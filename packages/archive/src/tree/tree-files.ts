@@ -1,0 +1,171 @@
+/**
+ * Reading a directory tree that may change while it is read, and whose owner may be hostile: a container's upper layer.
+ *
+ * Every access opens its directory from the root by openat2(2) without following symlinks and without leaving the
+ * mount (so a directory that is swapped for a symlink to `/etc` is an error, not a way out), and names the entry
+ * relative to that descriptor. The last directory stays open, because walks ask for its entries one after the other.
+ */
+import { fromSystemError, StoreError } from '@layerstore/core';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  hasErrno,
+  nativeSyscalls,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+  type FileStatus,
+  type Syscalls,
+} from '@layerstore/linux';
+import { readdirSync } from 'node:fs';
+import type { Xattr } from '../tar/entry.js';
+import { baseName, byBytes, parentOf, pathText } from './paths.js';
+
+const WITHIN = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+const SELF = Buffer.from('.');
+
+interface Place {
+  readonly directory: number;
+  readonly name: Buffer;
+}
+
+export class TreeFiles implements Disposable {
+  readonly #syscalls: Syscalls = nativeSyscalls();
+  readonly #root: number;
+  #openPath: Buffer | undefined;
+  #openFd = -1;
+
+  /** @param path absolute path of an existing directory; symlinks on the way to it are followed */
+  constructor(readonly path: string) {
+    this.#root = this.#guard(Buffer.alloc(0), () => this.#syscalls.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  }
+
+  /** Names in a directory, in byte order; none when the directory is gone by now. */
+  names(directory: Buffer): Buffer[] {
+    try {
+      const fd = this.#directory(directory);
+      return readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer' }).sort(byBytes);
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return [];
+      throw this.#error(directory, error);
+    }
+  }
+
+  /** `undefined` where there is nothing of that name. */
+  status(path: Buffer): FileStatus | undefined {
+    try {
+      const { directory, name } = this.#place(path);
+      return this.#syscalls.statxIfPresent(directory, name, AT_SYMLINK_NOFOLLOW);
+    } catch (error) {
+      // ENOTDIR and ELOOP: what was a directory a moment ago is none any more. A name that is too long does not exist.
+      if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return undefined;
+      throw this.#error(path, error);
+    }
+  }
+
+  /** What `fd`, opened by {@link open}, is. */
+  statusOfOpen(fd: number, path: Buffer): FileStatus {
+    return this.#guard(path, () => this.#syscalls.statx(fd, '', AT_EMPTY_PATH));
+  }
+
+  linkTarget(path: Buffer): Buffer {
+    return this.#guard(path, () => {
+      const { directory, name } = this.#place(path);
+      return this.#syscalls.readlinkat(directory, name);
+    });
+  }
+
+  /** All extended attributes, sorted by name. */
+  xattrs(path: Buffer): Xattr[] {
+    return this.#guard(path, () => {
+      const place = this.#procPath(path);
+      const names = this.#syscalls.listXattrs(place);
+      const xattrs: Xattr[] = [];
+      for (const name of names.sort(byBytes)) {
+        const value = this.#syscalls.getXattr(place, name);
+        if (value !== undefined) xattrs.push({ name, value });
+      }
+      return xattrs;
+    });
+  }
+
+  xattr(path: Buffer, name: string): Buffer | undefined {
+    return this.#guard(path, () => this.#syscalls.getXattr(this.#procPath(path), name));
+  }
+
+  /** Opens a regular file for reading; the caller closes it. A fifo that takes its place does not block. */
+  open(path: Buffer): number {
+    return this.#guard(path, () => {
+      const { directory, name } = this.#place(path);
+      return this.#syscalls.openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    });
+  }
+
+  absolutePath(path: Buffer): Buffer {
+    return path.length === 0 ? Buffer.from(this.path) : Buffer.concat([Buffer.from(`${this.path}/`), path]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#closeDirectory();
+    this.#syscalls.close(this.#root);
+  }
+
+  #place(path: Buffer): Place {
+    if (path.length === 0) return { directory: this.#root, name: SELF };
+    return { directory: this.#directory(parentOf(path)), name: baseName(path) };
+  }
+
+  /** Attribute calls have no form relative to a descriptor; the link in /proc leads to the open directory itself. */
+  #procPath(path: Buffer): Buffer {
+    const { directory, name } = this.#place(path);
+    return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
+  }
+
+  #directory(path: Buffer): number {
+    if (path.length === 0) return this.#root;
+    if (this.#openPath?.equals(path) === true) return this.#openFd;
+    this.#closeDirectory();
+    const how = { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW, resolve: WITHIN };
+    this.#openFd = this.#syscalls.openat2(this.#root, path, how);
+    this.#openPath = Buffer.from(path);
+    return this.#openFd;
+  }
+
+  #closeDirectory(): void {
+    if (this.#openPath === undefined) return;
+    this.#openPath = undefined;
+    this.#syscalls.close(this.#openFd);
+  }
+
+  #guard<Result>(path: Buffer, run: () => Result): Result {
+    try {
+      return run();
+    } catch (error) {
+      throw this.#error(path, error);
+    }
+  }
+
+  #error(path: Buffer, error: unknown): StoreError {
+    const subject = pathText(this.absolutePath(path));
+    if (hasErrno(error, 'EXDEV')) {
+      return new StoreError('ERR_BUSY', 'another file system is mounted there', {
+        subject,
+        hint: 'unmount it first: what lies below cannot be read',
+        cause: error,
+      });
+    }
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) {
+      return new StoreError('ERR_IO', 'the entry changed while the tree was read', {
+        subject,
+        hint: 'stop or pause whatever writes there, and try again',
+        cause: error,
+      });
+    }
+    return fromSystemError(error, subject);
+  }
+}
