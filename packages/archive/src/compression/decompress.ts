@@ -13,9 +13,9 @@ export interface DecompressOptions {
 }
 
 /**
- * The uncompressed bytes of a source, in chunks of up to 1 MiB in a buffer that is used again for each. Memory stays the
- * same however long the source is (about 3 MiB, for zstd plus the frame's window). gzip runs at 700 MB/s and more, zstd at 1 GB/s and more
- * where Node or the system has it.
+ * The uncompressed bytes of a source, in chunks of up to 1 MiB in a buffer that is used again for each. Memory stays
+ * the same however long the source is (about 3 MiB, for zstd plus the frame's window). gzip runs at 700 MB/s and more,
+ * zstd at 1 GB/s and more where Node or the system has it.
  * @throws StoreError ERR_TRUNCATED when the data ends too early
  * @throws StoreError ERR_MALFORMED_ARCHIVE for damaged data, and for anything but zero bytes after a gzip stream
  * @throws StoreError ERR_LIMIT_EXCEEDED when the data expands beyond the limits

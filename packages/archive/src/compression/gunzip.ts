@@ -6,7 +6,9 @@ import { malformedGzip, requireZeros, truncatedGzip } from './gzip-errors.js';
 import { inflateByLibrary } from './library-gunzip.js';
 import { CodecError, openGunzip, Z_FINISH, Z_NO_FLUSH, type SyncCodec } from './sync-codec.js';
 
-/** `node`: Node's zlib, 700 MB/s and more. `library`: the system's libz, for Node versions whose internals have changed. */
+/**
+ * `node`: Node's zlib, 700 MB/s and more. `library`: the system's libz, for Node versions whose internals have changed.
+ */
 export type GunzipEngine = 'node' | 'library';
 
 /** Engines that work here, in the order in which they are tried. */

@@ -2,9 +2,9 @@
  * Node's zlib and zstd codecs, called synchronously and in pieces.
  *
  * `node:zlib` offers streams (asynchronous, 16 KiB at a time by default) and one-shot calls (everything in memory). The
- * object behind its streams can do what a worker thread needs: take some input, fill some output, return. That object is
- * not public, so a {@link SyncCodec} is only made after a self-test has found the shape and the results that this file
- * relies on (checked on Node 20, 22 and 24); otherwise callers take their own decoder.
+ * object behind its streams can do what a worker thread needs: take some input, fill some output, return. That object
+ * is not public, so a {@link SyncCodec} is only made after a self-test has found the shape and the results that this
+ * file relies on (checked on Node 20, 22 and 24); otherwise callers take their own decoder.
  */
 import * as zlib from 'node:zlib';
 

@@ -2,7 +2,8 @@
  * XXH64 with seed 0 (xxHash specification, "XXH64 algorithm description"): the checksum of zstd frames, for the decoder
  * that does not check it itself.
  *
- * The loop over the content works on halves of 32 bits, ten times as fast as BigInt; the few steps at the end use BigInt.
+ * The loop over the content works on halves of 32 bits, ten times as fast as BigInt; the few steps at the end use
+ * BigInt.
  */
 const PRIME_1 = 0x9e3779b185ebca87n;
 const PRIME_2 = 0xc2b2ae3d27d4eb4fn;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DiffSource, LayerTree } from '../layer-tree.js';
-import { editedLayer } from '../tree/overlay-view.js';
+import { editedLayer } from '../tree/testing/overlay-view.js';
 import { diffSize, findChanges } from './changes.js';
 
 let directory: string;

@@ -1,9 +1,9 @@
 /**
  * What a layer changes, entry by entry.
  *
- * An upper that holds changes only is walked alone, and each of its entries compared with its lower twin: lower layers are never
- * walked, an untouched copy is no difference, and an edit that keeps size and time is one. Where the upper shows a directory of
- * another place (overlay redirects), and for complete trees, two views are walked side by side.
+ * An upper that holds changes only is walked alone, and each of its entries compared with its lower twin: lower layers
+ * are never walked, an untouched copy is no difference, and an edit that keeps size and time is one. Where the upper
+ * shows a directory of another place (overlay redirects), and for complete trees, two views are walked side by side.
  */
 import type { FileStatus } from '@layerstore/linux';
 import type { DiffSource, Dialect } from '../layer-tree.js';
@@ -42,9 +42,9 @@ export interface Presence {
 }
 
 /**
- * What the differences are for. `layer`: a directory that replaces a lower one is marked as opaque and everything in it is added, and names
- * that no longer share an inode as they did are differences. `listing`, what people want to see: what was deleted,
- * changed and added in a replaced directory; hard links count by what is in them.
+ * What the differences are for. `layer`: a directory that replaces a lower one is marked as opaque and everything in it
+ * is added, and names that no longer share an inode as they did are differences. `listing`, what people want to see:
+ * what was deleted, changed and added in a replaced directory; hard links count by what is in them.
  */
 export type Purpose = 'layer' | 'listing';
 

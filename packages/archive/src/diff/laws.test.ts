@@ -7,12 +7,12 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { applyLayer } from '../apply/apply-layer.js';
 import { settleDeferred } from '../apply/settle-deferred.js';
-import { listTree } from '../apply/tree-listing.js';
+import { listTree } from '../apply/testing/tree-listing.js';
 import type { ByteSource } from '../byte-source.js';
 import type { Dialect, DiffSource, LayerTree } from '../layer-tree.js';
 import { copyTree } from '../tree/copy.js';
-import { editedLayer, withView } from '../tree/overlay-view.js';
-import { randomEdits } from '../tree/random-edits.js';
+import { editedLayer, withView } from '../tree/testing/overlay-view.js';
+import { randomEdits } from '../tree/testing/random-edits.js';
 import { diffSize, findChanges } from './changes.js';
 import { writeDiff, writeTree } from './write.js';
 
@@ -35,7 +35,10 @@ function carried(listing: Listing): Listing {
   return Object.fromEntries(Object.entries(listing).filter(([, line]) => !line.startsWith('unknown ')));
 }
 
-/** A base to start from. Sockets in it would be a matter of taste: no layer brings them, but a program may have made them. */
+/**
+ * A base to start from. Sockets in it would be a matter of taste: no layer brings them, but a program may have made
+ * them.
+ */
 function makeBase(path: string, seed: number, steps: number): void {
   mkdirSync(path);
   randomEdits(path, seed, steps);
@@ -244,8 +247,8 @@ function withoutRoot(listing: Listing): Listing {
 }
 
 /**
- * The same view, and whatever was one file still is. More may be: an overlay splits a hard link when it copies one of its names up, which is no
- * change as long as nothing is done to the copy.
+ * The same view, and whatever was one file still is. More may be: an overlay splits a hard link when it copies one of
+ * its names up, which is no change as long as nothing is done to the copy.
  */
 function expectSameView(view: Listing, expected: Listing): void {
   expect(withoutLinks(view)).toEqual(withoutLinks(expected));

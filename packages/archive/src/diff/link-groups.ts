@@ -1,9 +1,9 @@
 /**
  * Whether names share an inode in the upper as their twins do below.
  *
- * A tar has no way to say "these two were separate files and are one now" but to carry both. So a file that ties with its
- * twin in everything is nevertheless a change when the set of its names is another: all names of an inode of the upper
- * must have twins that are one inode, and no other name may share that.
+ * A tar has no way to say "these two were separate files and are one now" but to carry both. So a file that ties with
+ * its twin in everything is nevertheless a change when the set of its names is another: all names of an inode of the
+ * upper must have twins that are one inode, and no other name may share that.
  */
 import type { Dialect } from '../layer-tree.js';
 import type { FileStatus } from '@layerstore/linux';

@@ -21,7 +21,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Dialect, DiffSource, LayerTree } from '../layer-tree.js';
 import type { TarEntry } from '../tar/entry.js';
 import { TarReader } from '../tar/reader.js';
-import { editedLayer } from '../tree/overlay-view.js';
+import { editedLayer } from '../tree/testing/overlay-view.js';
 import { writeDiff, writeTree, type TarWriteOptions } from './write.js';
 
 let directory: string;

@@ -17,10 +17,14 @@ import { withParents } from './with-parents.js';
 export type { TarWriteOptions };
 
 /**
- * Writes what a layer changes as a layer tar (OCI image-spec, layer.md): PAX with nanosecond times, names without leading
- * slash, `./` for the root, sorted with parents first. Deleted names become `.wh.NAME`, a directory that replaces a lower one gets
- * `.wh..wh..opq`; both only where a lower layer has something to hide. Names of one inode become hard links to the first of
- * them. The same trees give the same bytes. Applied to what lies below, the archive gives the upper's view back.
+ * Writes what a layer changes as a layer tar (OCI image-spec, layer.md): PAX with nanosecond times, names without
+ * leading slash, `./` for the root, sorted with parents first. Deleted names become `.wh.NAME`, a directory that
+ * replaces a lower one gets `.wh..wh..opq`; both only where a lower layer has something to hide. Names of one inode
+ * become hard links to the first of them. The same trees give the same bytes. Applied to what lies below, the archive
+ * gives the upper's view back.
+ *
+ * One thing is not given back: a name that an overlay split from its hard links by copying it up, and to which nothing
+ * was done, is no change.
  *
  * Left out are sockets, extended attributes of the overlay, SELinux labels and NFS ACLs. Holes are written as zeros.
  *
@@ -36,8 +40,8 @@ export function writeDiff(source: DiffSource, options: TarWriteOptions = {}): By
 }
 
 /**
- * Writes a directory with all it holds as a tar: the export of a container's view. Names and devices that have a meaning in
- * layers are written as they are.
+ * Writes a directory with all it holds as a tar: the export of a container's view. Names and devices that have a
+ * meaning in layers are written as they are.
  * @param path absolute path of the directory
  * @throws StoreError ERR_IO, ERR_BUSY when another file system is mounted below `path`, ERR_LIMIT_EXCEEDED
  */
@@ -172,7 +176,9 @@ function xattrsOf({ files, relative }: StackEntry): Xattr[] {
   return carriedXattrs(files.xattrs(relative));
 }
 
-/** The root's time moves with every change of its content and is no change alone: an untouched container has no diff. */
+/**
+ * The root's time moves with every change of its content and is no change alone: an untouched container has no diff.
+ */
 function isWritten({ kind, path }: Difference): boolean {
   return kind === 'time' ? path.length > 0 : kind !== 'same';
 }

@@ -87,7 +87,11 @@ export class TarSplitWriter implements Disposable {
   }
 }
 
-function inlineContent(path: string, inlined: ReadonlyMap<number, string>): void {
+/**
+ * Puts content that the layer no longer holds into the records of a finished file: by position, where it was saved.
+ * @throws StoreError ERR_STORE_DAMAGED when a saved file is not what was recorded; ERR_NO_SPACE, ERR_IO
+ */
+export function inlineContent(path: string, inlined: ReadonlyMap<number, string>): void {
   using records = new RecordFile(`${path}.inlined`);
   let position = 0;
   for (const record of readTarSplit(path)) {

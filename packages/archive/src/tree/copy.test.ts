@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, nativeSyscalls, S_IFCHR, S_IFSOCK } from '@layerstore/linux';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listTree } from '../apply/tree-listing.js';
+import { listTree } from '../apply/testing/tree-listing.js';
 import { copyTree } from './copy.js';
-import { randomEdits } from './random-edits.js';
+import { randomEdits } from './testing/random-edits.js';
 
 let directory: string;
 

@@ -27,8 +27,8 @@ import { TreeFiles } from './tree-files.js';
  * owner, all extended attributes (overlay marks included), nanosecond times, hard links and holes. Content is shared
  * where the file system can share extents (btrfs, xfs), and otherwise copied inside the kernel where it can.
  *
- * `to` is created if it is missing and has to be empty; no one else may write there meanwhile. Nothing is synced. A copy that
- * fails leaves what it has made: the caller works in a staging directory.
+ * `to` is created if it is missing and has to be empty; no one else may write there meanwhile. Nothing is synced. A
+ * copy that fails leaves what it has made: the caller works in a staging directory.
  * @throws StoreError ERR_EXISTS when `to` is not empty, ERR_NO_SPACE, ERR_IO
  */
 export function copyTree(from: string, to: string): void {

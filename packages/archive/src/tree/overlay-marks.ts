@@ -1,7 +1,7 @@
 /**
  * Marks of the kernel's overlay file system, read from the extended attributes of a layer's entries
- * (Documentation/filesystems/overlayfs.rst). `trusted.overlay.*` is written by mounts of root, `user.overlay.*` by mounts
- * with the option userxattr; both are understood.
+ * (Documentation/filesystems/overlayfs.rst). `trusted.overlay.*` is written by mounts of root, `user.overlay.*` by
+ * mounts with the option userxattr; both are understood.
  */
 import type { FileStatus } from '@layerstore/linux';
 import type { Xattr } from '../tar/entry.js';

@@ -1,7 +1,12 @@
-/** Paths below the root of a tree: bytes, components joined by `/`, no slash at either end; the root itself is empty. */
+/**
+ * Paths below the root of a tree: bytes, components joined by `/`, no slash at either end; the root itself is empty.
+ */
 import { StoreError } from '@layerstore/core';
 
-/** The kernel's PATH_MAX without its NUL. Deeper trees can be made by changing directory, but neither named nor unpacked. */
+/**
+ * The kernel's PATH_MAX without its NUL. Deeper trees can be made by changing directory, but neither named nor
+ * unpacked.
+ */
 export const MAX_PATH_BYTES = 4095;
 
 export const ROOT = Buffer.alloc(0);

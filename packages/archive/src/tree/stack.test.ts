@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { AT_FDCWD, nativeSyscalls, S_IFCHR } from '@layerstore/linux';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeEntry, listTree } from '../apply/tree-listing.js';
+import { describeEntry, listTree } from '../apply/testing/tree-listing.js';
 import type { LayerTree } from '../layer-tree.js';
 import { isDirectory } from './file-kind.js';
-import { editedLayer, withView } from './overlay-view.js';
+import { editedLayer, withView } from './testing/overlay-view.js';
 import { joinPath, ROOT } from './paths.js';
-import { randomEdits } from './random-edits.js';
+import { randomEdits } from './testing/random-edits.js';
 import { LayerStack } from './stack.js';
 
 let directory: string;

@@ -2,8 +2,8 @@
  * What a stack of layers shows under a name, without mounting it.
  *
  * A directory of the stack has a *part* in each layer that contributes to it, uppermost first. The parts of a child are
- * looked up in the parts of its parent, from the top: a whiteout, an opaque directory or anything but a directory ends the
- * search, a redirect continues it elsewhere. The parts on the way to the last path asked for are kept, so a walk in
+ * looked up in the parts of its parent, from the top: a whiteout, an opaque directory or anything but a directory ends
+ * the search, a redirect continues it elsewhere. The parts on the way to the last path asked for are kept, so a walk in
  * order costs one status call per entry and contributing layer, and no layer is ever walked.
  */
 import { StoreError } from '@layerstore/core';
@@ -143,8 +143,8 @@ export class LayerStack implements Disposable {
   }
 
   /**
-   * An opaque root cuts off what is below, as any other opaque directory does. (The kernel does not look at the mark of a
-   * layer's root; whoever mounts such a stack leaves the layers below out.)
+   * An opaque root cuts off what is below, as any other opaque directory does. (The kernel does not look at the mark of
+   * a layer's root; whoever mounts such a stack leaves the layers below out.)
    */
   #mergedRoot(): Found | undefined {
     const parts: Part[] = [];
@@ -199,7 +199,9 @@ export class LayerStack implements Disposable {
     return top === undefined ? undefined : { top, parts, below: [] };
   }
 
-  /** Goes on below a part, where its redirect leads: to another name in the same directory, or to a path from the root. */
+  /**
+   * Goes on below a part, where its redirect leads: to another name in the same directory, or to a path from the root.
+   */
   #lookFurther(from: Part, below: readonly Part[], redirect: Buffer): Found | undefined {
     if (redirect[0] !== SLASH) {
       if (redirect.length === 0 || redirect.includes(SLASH)) throw damaged(from, 'its overlay redirect is not a name');

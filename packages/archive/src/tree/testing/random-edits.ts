@@ -1,6 +1,7 @@
 /**
  * Random edits of a real directory tree, for property tests: every type of file, odd names, attributes, hard links,
- * replacements of one type by another. The same seed makes the same edits on the same tree, and fewer steps are a prefix of more.
+ * replacements of one type by another. The same seed makes the same edits on the same tree, and fewer steps are a
+ * prefix of more.
  */
 import {
   chmodSync,

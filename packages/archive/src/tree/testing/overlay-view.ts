@@ -1,7 +1,7 @@
 /** Real overlay mounts, for tests that compare with the kernel. */
 import { mkdirSync } from 'node:fs';
 import { MS_RDONLY, nativeSyscalls, UMOUNT_NOFOLLOW } from '@layerstore/linux';
-import type { LayerTree } from '../layer-tree.js';
+import type { LayerTree } from '../../layer-tree.js';
 
 /** Shows the stack read-only at `target`, which is made if missing, while `run` runs. */
 export function withView<Result>(
@@ -18,8 +18,8 @@ export function withView<Result>(
 }
 
 /**
- * Lets `edit` change the stack through an overlay, and gives back its upper as a layer. The mount is volatile: unmounting
- * an ordinary one writes the whole file system to disk.
+ * Lets `edit` change the stack through an overlay, and gives back its upper as a layer. The mount is volatile:
+ * unmounting an ordinary one writes the whole file system to disk.
  */
 export function editedLayer(
   directory: string,

@@ -1,0 +1,97 @@
+/**
+ * What the archive threads can be asked to do: plain records in, plain records out.
+ *
+ * Paths are absolute. A `fd` is a descriptor of this process: threads share the table.
+ */
+import type { DiffId, Digest } from '@layerstore/core';
+import type { AppliedLayer } from '../apply/apply-layer.js';
+import type { DeferredWork } from '../apply/layer-writer.js';
+import type { ApplyLimits } from '../apply/limits.js';
+import type { Compression } from '../compression/detect.js';
+import type { Change } from '../diff/changes.js';
+import type { DiffSource, LayerTree } from '../layer-tree.js';
+
+/** A run of bytes in a file, to the end where `length` is absent; or a stream from a descriptor's position on. */
+export type BlobSource =
+  { readonly path: string; readonly offset?: number; readonly length?: number } | { readonly fd: number };
+
+/** A file that is made or overwritten, or an open descriptor. */
+export type WriteTarget = { readonly path: string } | { readonly fd: number };
+
+/** What a blob and the tar in it must be; what is absent is not checked. */
+export interface Expectation {
+  /** Of the blob as stored. */
+  readonly digest?: Digest;
+  readonly size?: number;
+  readonly diffId?: DiffId;
+}
+
+/** A layer in its directory, and what turns it back into its tar. */
+export interface StoredLayer {
+  readonly tarSplitPath: string;
+  readonly tree: LayerTree;
+  readonly diffId: DiffId;
+  /** Bytes of the tar. */
+  readonly size: number;
+}
+
+/** A piece of an archive that is written. */
+export type WritePart =
+  | { readonly kind: 'bytes'; readonly data: Uint8Array }
+  | { readonly kind: 'file'; readonly path: string; readonly offset?: number; readonly length?: number }
+  | ({ readonly kind: 'layer' } & StoredLayer);
+
+export interface AppliedBlob extends AppliedLayer {
+  readonly blobDigest: Digest;
+  readonly blobSize: number;
+}
+
+export interface WrittenBytes {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** Each job and its result. */
+export interface Jobs {
+  /** Verifies, decompresses and unpacks a layer's blob. */
+  apply: {
+    job: {
+      source: BlobSource;
+      compression: Compression | 'auto';
+      tree: LayerTree;
+      expect?: Expectation;
+      tarSplitPath?: string;
+      limits?: Partial<ApplyLimits>;
+    };
+    result: AppliedBlob;
+  };
+  /** Completes an applied layer over complete lowers. */
+  settle: { job: { deferred: DeferredWork; tree: LayerTree; lowers: readonly LayerTree[] }; result: undefined };
+  /** Writes a layer's differences and unpacks them as a new layer, in one pass. */
+  commit: { job: { diff: DiffSource; tree: LayerTree; tarSplitPath?: string }; result: AppliedLayer };
+  /** Writes a layer's differences as a tar. */
+  diff: { job: { diff: DiffSource; to: WriteTarget }; result: WrittenBytes };
+  changes: { job: { diff: DiffSource }; result: Change[] };
+  'diff-size': { job: { diff: DiffSource }; result: number };
+  /** Writes parts one after the other; layers bit for bit, checked against their diff IDs. */
+  write: { job: { to: WriteTarget; parts: readonly WritePart[] }; result: WrittenBytes };
+  /** Writes a layer's tar compressed. */
+  compress: {
+    job: { layer: StoredLayer; to: string; compression: 'gzip' | 'zstd'; level?: number };
+    result: WrittenBytes;
+  };
+  /** Reads a layer back and compares its diff ID. */
+  verify: { job: StoredLayer; result: undefined };
+  /** Writes a whole tree as a tar. */
+  export: { job: { path: string; to: WriteTarget }; result: WrittenBytes };
+  'copy-tree': { job: { from: string; to: string }; result: undefined };
+  'remove-tree': { job: { path: string }; result: undefined };
+  /** Writes the file system that holds `path` to disk. */
+  sync: { job: { path: string }; result: undefined };
+}
+
+export type JobKind = keyof Jobs;
+export type Job<Kind extends JobKind = JobKind> = {
+  [K in Kind]: { readonly kind: K } & Readonly<Jobs[K]['job']>;
+}[Kind];
+export type JobResult<Kind extends JobKind> = Jobs[Kind]['result'];

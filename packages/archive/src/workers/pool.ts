@@ -1,0 +1,109 @@
+import { availableParallelism } from 'node:os';
+import { silentLogger, StoreError, throwIfAborted, type Logger } from '@layerstore/core';
+import { ArchiveThread } from './archive-thread.js';
+import type { Job, JobKind, JobResult } from './jobs.js';
+
+export interface ArchiveWorkersOptions {
+  /** Default: one per core, four at most. */
+  readonly threads?: number;
+  readonly logger?: Logger;
+}
+
+export interface RunJobOptions {
+  readonly signal?: AbortSignal;
+  /** Receives the bytes done so far, some twenty times a second. */
+  readonly onProgress?: (done: number) => void;
+}
+
+interface Waiting {
+  readonly start: (thread: ArchiveThread) => void;
+  readonly fail: (error: StoreError) => void;
+}
+
+/**
+ * Threads for everything that reads or writes archives and trees. They start with the first job and wait idle for the
+ * next ones; idle threads do not keep the process alive. Disposing cancels what runs and ends them.
+ *
+ * Costs about 30 ms for the first job of a thread, and 10 MB a thread.
+ */
+export class ArchiveWorkers implements AsyncDisposable {
+  readonly #limit: number;
+  readonly #logger: Logger;
+  readonly #idle: ArchiveThread[] = [];
+  readonly #busy = new Set<ArchiveThread>();
+  readonly #waiting: Waiting[] = [];
+  #closed = false;
+
+  constructor(options: ArchiveWorkersOptions = {}) {
+    this.#limit = Math.max(1, options.threads ?? Math.min(4, availableParallelism()));
+    this.#logger = options.logger ?? silentLogger;
+  }
+
+  /**
+   * Runs a job when a thread is free, in the order of the calls.
+   * @throws StoreError of the job; ERR_ABORTED when `signal` fires; ERR_CLOSED; ERR_INTERNAL when the thread dies
+   */
+  async run<Kind extends JobKind>(job: Job<Kind>, options: RunJobOptions = {}): Promise<JobResult<Kind>> {
+    throwIfAborted(options.signal);
+    const thread = this.#freeThread() ?? (await this.#wait(options.signal));
+    this.#busy.add(thread);
+    try {
+      return (await thread.run(job as unknown as Job, options.signal, options.onProgress)) as JobResult<Kind>;
+    } finally {
+      this.#giveBack(thread);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    for (const { fail } of this.#waiting.splice(0)) fail(closed());
+    await Promise.all([...this.#idle.splice(0), ...this.#busy].map((thread) => thread.end()));
+  }
+
+  #freeThread(): ArchiveThread | undefined {
+    if (this.#closed) throw closed();
+    return this.#idle.pop() ?? (this.#busy.size < this.#limit ? new ArchiveThread() : undefined);
+  }
+
+  #wait(signal: AbortSignal | undefined): Promise<ArchiveThread> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(new StoreError('ERR_ABORTED', 'cancelled', { cause: signal?.reason }));
+      };
+      const waiting: Waiting = {
+        start: (thread) => {
+          signal?.removeEventListener('abort', leave);
+          resolve(thread);
+        },
+        fail: (error) => {
+          signal?.removeEventListener('abort', leave);
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', leave, { once: true });
+      this.#waiting.push(waiting);
+    });
+  }
+
+  /** A thread that goes to the next in line stays busy in between, so nobody else starts one in its place. */
+  #giveBack(thread: ArchiveThread): void {
+    if (!thread.alive) {
+      this.#busy.delete(thread);
+      if (!this.#closed) this.#logger.warn({}, 'an archive thread was lost and is replaced');
+    }
+    const next = this.#closed ? undefined : this.#waiting.shift();
+    if (next !== undefined) {
+      const heir = thread.alive ? thread : new ArchiveThread();
+      this.#busy.add(heir);
+      next.start(heir);
+      return;
+    }
+    this.#busy.delete(thread);
+    if (thread.alive && !this.#closed) this.#idle.push(thread);
+  }
+}
+
+function closed(): StoreError {
+  return new StoreError('ERR_CLOSED', 'the archive threads are closed');
+}

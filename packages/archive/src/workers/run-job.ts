@@ -1,0 +1,103 @@
+import { syncFileSystem, removeTree } from '@layerstore/linux';
+import { applyLayer } from '../apply/apply-layer.js';
+import { settleDeferred } from '../apply/settle-deferred.js';
+import type { ByteSource } from '../byte-source.js';
+import { compress } from '../compression/compress.js';
+import { diffSize, findChanges } from '../diff/changes.js';
+import { writeDiff, writeTree } from '../diff/write.js';
+import { copyTree } from '../tree/copy.js';
+import { runApply } from './apply-job.js';
+import { BlobReader } from './blob-reader.js';
+import type { JobControl } from './job-control.js';
+import type { Job, JobKind, JobResult, WritePart, WriteTarget, WrittenBytes } from './jobs.js';
+import { layerTar } from './layer-content.js';
+import { Output } from './output.js';
+
+type Runners = { readonly [Kind in JobKind]: (job: Job<Kind>, control: JobControl) => JobResult<Kind> };
+
+const runners: Runners = {
+  apply: runApply,
+  settle: ({ deferred, tree, lowers }) => {
+    settleDeferred(deferred, tree, lowers);
+    return undefined;
+  },
+  commit: ({ diff, tree, tarSplitPath }, control) =>
+    applyLayer(writeDiff(diff), {
+      tree,
+      onBytes: (count) => control.advance(count),
+      ...(tarSplitPath === undefined ? {} : { tarSplitPath }),
+    }),
+  diff: ({ diff, to }, control) => write(to, control, writeDiff(diff)),
+  changes: ({ diff }, control) => collect(findChanges(diff), control),
+  'diff-size': ({ diff }) => diffSize(diff),
+  write: ({ to, parts }, control) => write(to, control, ...parts.map((part) => contentOf(part, control))),
+  compress: ({ layer, to, compression, level }, control) => {
+    // Progress counts what is read: how much will be written is not known.
+    using output = new Output({ path: to }, control.silent());
+    output.writeAll(compress(measured(layerTar(layer), control), compression, level));
+    return output.result();
+  },
+  verify: (layer, control) => {
+    for (const chunk of layerTar(layer)) control.advance(chunk.length);
+    return undefined;
+  },
+  export: ({ path, to }, control) => write(to, control, writeTree(path)),
+  'copy-tree': ({ from, to }) => {
+    copyTree(from, to);
+    return undefined;
+  },
+  'remove-tree': ({ path }) => {
+    removeTree(path);
+    return undefined;
+  },
+  sync: ({ path }) => {
+    syncFileSystem(path);
+    return undefined;
+  },
+};
+
+/** Runs one job to its end in this thread. @throws StoreError of the job; ERR_ABORTED */
+export function runJob<Kind extends JobKind>(job: Job<Kind>, control: JobControl): JobResult<Kind> {
+  control.check();
+  const run = runners[job.kind] as (job: Job<Kind>, control: JobControl) => JobResult<Kind>;
+  const result = run(job, control);
+  control.finish();
+  return result;
+}
+
+function write(to: WriteTarget, control: JobControl, ...sources: ByteSource[]): WrittenBytes {
+  using output = new Output(to, control);
+  for (const source of sources) output.writeAll(source);
+  return output.result();
+}
+
+function* contentOf(part: WritePart, control: JobControl): ByteSource {
+  switch (part.kind) {
+    case 'bytes':
+      yield Buffer.from(part.data.buffer, part.data.byteOffset, part.data.byteLength);
+      return;
+    case 'file': {
+      using blob = new BlobReader(part, control.silent());
+      yield* blob;
+      return;
+    }
+    case 'layer':
+      yield* layerTar(part);
+  }
+}
+
+function* measured(source: ByteSource, control: JobControl): ByteSource {
+  for (const chunk of source) {
+    control.advance(chunk.length);
+    yield chunk;
+  }
+}
+
+function collect<T>(items: Iterable<T>, control: JobControl): T[] {
+  const list: T[] = [];
+  for (const item of items) {
+    control.check();
+    list.push(item);
+  }
+  return list;
+}
