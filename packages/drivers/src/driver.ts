@@ -41,7 +41,8 @@ export interface GraphDriver {
   readonly abilities: Abilities;
 
   /**
-   * Makes an empty layer over `parent`. Durable on return: the layer's own records are synced.
+   * Makes an empty layer over `parent`. Its root has the mode, owner and extended attributes of the parent's root; 0755 of
+   * root without a parent. Durable on return.
    * Doing it again with the same parent over an untouched layer succeeds.
    * Cost: a few directories (overlay2); a copy of the parent's tree, by reflink where possible (vfs).
    * @throws StoreError ERR_EXISTS when the id is taken by a layer with another parent or with content
@@ -62,7 +63,7 @@ export interface GraphDriver {
 
   exists(id: LayerId): Promise<boolean>;
 
-  /** Every layer in the home, in no order. Cost: one directory listing. */
+  /** Every layer in the home, in no order; what else lies there is left out. Cost: one directory listing. */
   list(): Promise<LayerId[]>;
 
   /** What `docker inspect` shows as GraphDriver.Data: absolute paths by Docker's key names. */
@@ -72,10 +73,11 @@ export interface GraphDriver {
   status(): Promise<readonly (readonly [string, string])[]>;
 
   /**
-   * How to make the view of a layer. A layer that has children, or was made by {@link create}, still gets a writable plan
-   * until it is committed (engines write into new layers through their view); `readOnly` asks for one without upper.
+   * How to make the view of a layer. Also one made by {@link create} is writable until it has a child, because engines
+   * write into new layers through their view; `readOnly` asks for a view that takes no writes.
    * Costs a few small reads; mounts nothing.
    * @throws StoreError ERR_LAYER_NOT_FOUND
+   * @throws StoreError ERR_STORE_DAMAGED when the records of the stack are lost or contradict each other
    */
   plan(id: LayerId, options?: PlanOptions): Promise<MountPlan>;
 
@@ -125,6 +127,6 @@ export interface Abilities {
   readonly nativeDiff: boolean;
   /** `size=` of `storageOptions` is enforced. */
   readonly quota: boolean;
-  /** Greatest number of layers in one stack. */
+  /** Greatest number of layers in one stack; `Infinity` where nothing limits it. */
   readonly maxDepth: number;
 }

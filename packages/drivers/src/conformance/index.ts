@@ -1,0 +1,30 @@
+/**
+ * The tests that every driver must pass, for vitest. A driver's own test file calls {@link describeDriver} once for each way in which
+ * its views are mounted, and adds what is peculiar to it.
+ *
+ * ```ts
+ * describeDriver({ title: 'overlay2 by mount(2)', mountMethod: 'mount', open: (home, tools) => openDriver('overlay2', home, tools) });
+ * ```
+ *
+ * Needs root: elsewhere the tests are reported as skipped. They leave no mount and no file.
+ */
+import { afterAll, describe } from 'vitest';
+import { diffTests } from './diff-tests.js';
+import { layerTests } from './layer-tests.js';
+import { recoveryTests } from './recovery-tests.js';
+import { Conformance, type ConformanceSubject } from './subject.js';
+import { viewTests } from './view-tests.js';
+
+export { treeFacts } from './tree-facts.js';
+export { Conformance, OpenedHome, type ConformanceSubject } from './subject.js';
+
+export function describeDriver(subject: ConformanceSubject): void {
+  describe.skipIf(process.geteuid?.() !== 0)(`${subject.title} keeps the contract (needs root)`, () => {
+    const conformance = new Conformance(subject);
+    afterAll(() => conformance.close());
+    layerTests(conformance);
+    viewTests(conformance);
+    diffTests(conformance);
+    recoveryTests(conformance);
+  });
+}

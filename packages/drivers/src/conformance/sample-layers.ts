@@ -1,0 +1,42 @@
+import { chmodSync, chownSync, mkdirSync, writeFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseLayerId, type LayerId } from '@layerstore/core';
+import type { OpenedHome } from './subject.js';
+
+export const base = parseLayerId('Base');
+export const snapshot = parseLayerId('Snap');
+export const sibling = parseLayerId('Sibling');
+
+/** Makes the layer `Base` with what drivers lose easily: a sticky directory of another owner, a setuid file. */
+export async function makeBase(home: OpenedHome): Promise<void> {
+  await home.driver.create(base);
+  await home.inView(base, (view) => {
+    const directory = join(view, 'a subdir');
+    mkdirSync(directory);
+    chownSync(directory, 1, 2);
+    chmodSync(directory, 0o1705);
+    const file = join(view, 'a file');
+    writeFileSync(file, 'Some data');
+    chmodSync(file, 0o4222);
+  });
+}
+
+/** Makes a layer with `count` files `dir-X/file-N`, ten in each directory, whose sizes differ. */
+export async function makeFiles(home: OpenedHome, id: LayerId, count: number, parent?: LayerId): Promise<void> {
+  await home.driver.create(id, parent === undefined ? {} : { parent });
+  await home.inView(id, (view) => {
+    for (let number = 0; number < count; number++) {
+      const directory = join(view, `dir-${Math.floor(number / 10)}`);
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, `file-${number}`), `${number} `.repeat(number + 1));
+    }
+  });
+}
+
+/** Rewrites the first ten files of {@link makeFiles}, deletes one file of the others and one directory. */
+export function editFiles(view: string): void {
+  for (let number = 0; number < 10; number++) writeFileSync(join(view, 'dir-0', `file-${number}`), `new ${number}`);
+  rmSync(join(view, 'dir-1', 'file-10'));
+  rmSync(join(view, 'dir-2'), { recursive: true });
+  writeFileSync(join(view, 'added'), 'added');
+}

@@ -1,0 +1,80 @@
+import { mkdtempSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ArchiveWorkers } from '@layerstore/archive';
+import type { LayerId } from '@layerstore/core';
+import { Mounter, mountsBelow, readMountTable, removeTree } from '@layerstore/linux';
+import type { GraphDriver } from '../driver.js';
+import { layerDiffs, type LayerDiffs, type LayerDiffTools } from '../layer-diffs.js';
+
+/** A driver that shall keep the contract. */
+export interface ConformanceSubject {
+  /** Leads the names of the tests: `overlay2 by mount(2)`. */
+  readonly title: string;
+  /** How views are mounted; default `auto`. */
+  readonly mountMethod?: 'fsopen' | 'mount';
+  /** Where homes are made; default the system's temporary directory. */
+  readonly directory?: string;
+  /** Opens a home as a program does at its start, sweeping included; called again on the same home to reopen it. */
+  open(home: string, tools: LayerDiffTools): Promise<GraphDriver>;
+}
+
+/** Makes homes for tests; the worker threads are shared by all of them. */
+export class Conformance {
+  readonly #workers = new ArchiveWorkers({ threads: 1 });
+
+  constructor(private readonly subject: ConformanceSubject) {}
+
+  async openHome(): Promise<OpenedHome> {
+    const directory = realpathSync(mkdtempSync(join(this.subject.directory ?? tmpdir(), 'layerstore-conformance-')));
+    const method = this.subject.mountMethod ?? 'auto';
+    const tools = { workers: this.#workers, mounter: new Mounter({ method }) };
+    const open = (): Promise<GraphDriver> => this.subject.open(join(directory, 'home'), tools);
+    return new OpenedHome(directory, tools, open, await open());
+  }
+
+  async close(): Promise<void> {
+    await this.#workers[Symbol.asyncDispose]();
+  }
+}
+
+/** One home; disposing of it unmounts and deletes everything. */
+export class OpenedHome implements AsyncDisposable {
+  readonly diffs: LayerDiffs;
+
+  constructor(
+    /** Holds the home, and room for the files of a test. */
+    readonly directory: string,
+    readonly tools: LayerDiffTools,
+    private readonly openAgain: () => Promise<GraphDriver>,
+    readonly driver: GraphDriver,
+  ) {
+    this.diffs = layerDiffs(driver, tools);
+  }
+
+  /** Another driver on the same home, as after a restart. */
+  async reopen(): Promise<GraphDriver> {
+    return this.openAgain();
+  }
+
+  async mount(id: LayerId): Promise<string> {
+    return this.tools.mounter.mount(await this.driver.plan(id), this.driver.mountPoint(id));
+  }
+
+  async unmount(id: LayerId): Promise<void> {
+    await this.tools.mounter.unmount(this.driver.mountPoint(id));
+  }
+
+  /** Mounts a layer, runs `use` in its view and unmounts it. */
+  async inView<Result>(id: LayerId, use: (view: string) => Result): Promise<Result> {
+    const plan = await this.driver.plan(id);
+    return this.tools.mounter.withMount(plan, this.driver.mountPoint(id), (view) => Promise.resolve(use(view)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const entry of mountsBelow(readMountTable(), this.directory).reverse()) {
+      await this.tools.mounter.unmount(entry.mountPoint);
+    }
+    removeTree(this.directory);
+  }
+}

@@ -1,0 +1,50 @@
+import { StoreError, type Logger } from '@layerstore/core';
+import type { ArchiveWorkers } from '@layerstore/archive';
+import type { Mounter } from '@layerstore/linux';
+
+/** What every driver is opened with. */
+export interface DriverOptions {
+  /** Performs the test mount of a new home, and unmounts what dead processes left in staging. */
+  readonly mounter: Mounter;
+  /** Threads in which trees are copied and deleted; without them it happens in the calling thread. */
+  readonly workers?: ArchiveWorkers;
+  /** `--storage-opt`: keys as the driver's documentation spells them, `overlay2.size` for example. */
+  readonly storageOptions?: Readonly<Record<string, string>>;
+  readonly logger?: Logger;
+}
+
+export interface StorageOptionRules {
+  readonly driver: string;
+  /** Known to Docker's driver of this name and without effect here. */
+  readonly ignored: readonly string[];
+  /** Known, but not available: key to reason. */
+  readonly refused: Readonly<Record<string, string>>;
+}
+
+/** Why no driver takes a size: only XFS and ext4 with project quotas could hold it. */
+export const noProjectQuotas = 'layerstore sets no project quotas';
+
+/**
+ * Checks options that an engine or a user passed.
+ * @throws StoreError ERR_UNKNOWN_OPTION with the keys that exist
+ * @throws StoreError ERR_NOT_SUPPORTED with the reason
+ */
+export function checkStorageOptions(
+  options: Readonly<Record<string, string>> | undefined,
+  rules: StorageOptionRules,
+): void {
+  for (const key of Object.keys(options ?? {})) {
+    if (rules.ignored.includes(key)) continue;
+    if (Object.hasOwn(rules.refused, key)) {
+      throw new StoreError('ERR_NOT_SUPPORTED', `${rules.driver} cannot keep the limit: ${rules.refused[key] ?? ''}`, {
+        subject: `storage option ${key}`,
+        hint: 'leave the option out',
+      });
+    }
+    const known = [...rules.ignored, ...Object.keys(rules.refused)];
+    throw new StoreError('ERR_UNKNOWN_OPTION', `not known to ${rules.driver}`, {
+      subject: `storage option ${JSON.stringify(key)}`,
+      hint: known.length === 0 ? `${rules.driver} has no options` : `${rules.driver} knows ${known.join(', ')}`,
+    });
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Work in progress inside a driver home.
+ *
+ * ```
+ * <home>/.layerstore/staging/<random>        a layer that is being built, or one that was renamed away to be deleted
+ * <home>/.layerstore/staging/<random>.lock   held from before the directory exists until after it is gone
+ * ```
+ *
+ * Whoever can take the lock knows that its maker is dead: kill -9 frees it in the kernel.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromSystemError, randomId } from '@layerstore/core';
+import { FileLock } from '@layerstore/linux';
+import { listOptional } from './optional-file.js';
+import type { TreeWork } from './tree-work.js';
+
+const lockSuffix = '.lock';
+
+export class HomeStaging {
+  readonly path: string;
+
+  constructor(
+    home: string,
+    private readonly trees: Pick<TreeWork, 'remove'>,
+  ) {
+    this.path = join(home, '.layerstore', 'staging');
+  }
+
+  /** A new private directory; disposing of it deletes what is left in it. @throws StoreError ERR_NO_SPACE, ERR_IO */
+  async enter(): Promise<StagingDirectory> {
+    const id = randomId().slice(0, 32);
+    const path = join(this.path, id);
+    try {
+      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      const lock = await FileLock.acquire(path + lockSuffix);
+      try {
+        mkdirSync(path, { mode: 0o700 });
+      } catch (error) {
+        lock.remove();
+        throw error;
+      }
+      return new StagingDirectory(path, lock, this.trees);
+    } catch (error) {
+      throw fromSystemError(error, path);
+    }
+  }
+
+  /**
+   * Deletes what dead processes left; `release` first unmounts what is mounted below a directory.
+   * @returns the number of directories that went
+   */
+  async sweep(release: (path: string) => Promise<void>): Promise<number> {
+    const ids = new Set(listOptional(this.path).map((entry) => entry.name.replace(/\.lock$/, '')));
+    let swept = 0;
+    for (const id of ids) {
+      const path = join(this.path, id);
+      const lock = await FileLock.tryAcquire(path + lockSuffix);
+      if (lock === undefined) continue;
+      await using left = new StagingDirectory(path, lock, this.trees);
+      await release(left.path);
+      swept += 1;
+    }
+    return swept;
+  }
+}
+
+export class StagingDirectory implements AsyncDisposable {
+  constructor(
+    readonly path: string,
+    private readonly lock: FileLock,
+    private readonly trees: Pick<TreeWork, 'remove'>,
+  ) {}
+
+  entry(name: string): string {
+    return join(this.path, name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.trees.remove(this.path);
+    } finally {
+      this.lock.remove();
+    }
+  }
+}

@@ -1,0 +1,4 @@
+export * from './driver.js';
+export type { DriverOptions } from './driver-options.js';
+export * from './layer-diffs.js';
+export { driverNames, isDriverName, openDriver, type DriverName } from './registry.js';

@@ -1,0 +1,112 @@
+/**
+ * Changes, diffs and sizes of layers for any driver: what the engines call the DiffDriver.
+ *
+ * Where the driver knows the two trees ({@link GraphDriver.diffSource}) they are read in place. Otherwise, and whenever the
+ * named parent is not the layer's own, both views are mounted read-only below `<home>/.layerstore/staging/` and compared whole.
+ */
+import { parseLayerId, type LayerId } from '@layerstore/core';
+import type {
+  AppliedLayer,
+  ArchiveWorkers,
+  BlobSource,
+  Change,
+  DiffSource,
+  LayerTree,
+  RunJobOptions,
+  WriteTarget,
+  WrittenBytes,
+} from '@layerstore/archive';
+import type { Mounter } from '@layerstore/linux';
+import type { GraphDriver } from './driver.js';
+import { HomeStaging } from './home/home-staging.js';
+import { refuseInUse } from './home/in-use.js';
+import { treeWork } from './home/tree-work.js';
+
+export interface LayerDiffTools {
+  readonly workers: ArchiveWorkers;
+  readonly mounter: Mounter;
+}
+
+/** The diff part of a driver. */
+export function layerDiffs(driver: GraphDriver, tools: LayerDiffTools): LayerDiffs {
+  return new LayerDiffs(driver, tools);
+}
+
+export class LayerDiffs {
+  readonly #staging: HomeStaging;
+
+  constructor(
+    private readonly driver: GraphDriver,
+    private readonly tools: LayerDiffTools,
+  ) {
+    this.#staging = new HomeStaging(driver.home, treeWork(tools.workers));
+  }
+
+  /**
+   * What `id` adds, modifies and deletes over `parent`, sorted by path. Without a parent everything is an addition.
+   * Cost: one comparison for each entry of the layer; with another parent than its own, of the whole view.
+   * @throws StoreError ERR_LAYER_NOT_FOUND
+   */
+  async changes(id: LayerId, parent: LayerId | undefined, options: RunJobOptions = {}): Promise<readonly Change[]> {
+    return this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'changes', diff }, options));
+  }
+
+  /** Bytes of file content in the diff: lengths of files, hard links once. @throws StoreError ERR_LAYER_NOT_FOUND */
+  async diffSize(id: LayerId, parent: LayerId | undefined, options: RunJobOptions = {}): Promise<number> {
+    return this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'diff-size', diff }, options));
+  }
+
+  /**
+   * Writes the changes as an uncompressed layer tar. Without a parent, the tar holds the whole view.
+   * @returns the tar's size in bytes and its digest, which is the layer's diff ID
+   * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_NO_SPACE
+   */
+  async diff(
+    id: LayerId,
+    parent: LayerId | undefined,
+    to: WriteTarget,
+    options: RunJobOptions = {},
+  ): Promise<WrittenBytes> {
+    return this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'diff', diff, to }, options));
+  }
+
+  /**
+   * Unpacks a layer tar, plain or compressed, into a layer that is empty so far. Durable on return. After a failure the
+   * layer may hold a part of the archive: remove it.
+   * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_BUSY while the layer is mounted
+   * @throws StoreError ERR_MALFORMED_ARCHIVE, ERR_ARCHIVE_ESCAPE, ERR_TRUNCATED, ERR_LIMIT_EXCEEDED, ERR_NO_SPACE
+   */
+  async applyDiff(id: LayerId, source: BlobSource, options: RunJobOptions = {}): Promise<AppliedLayer> {
+    const { tree, lowers } = await this.driver.applyTarget(id);
+    refuseInUse(id, tree.path, this.driver.mountPoint(id));
+    const { workers } = this.tools;
+    const applied = await workers.run({ kind: 'apply', source, compression: 'auto', tree }, options);
+    await workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers });
+    await workers.run({ kind: 'sync', path: tree.path });
+    return applied;
+  }
+
+  async #compare<Result>(
+    id: LayerId,
+    parent: LayerId | undefined,
+    use: (diff: DiffSource) => Promise<Result>,
+  ): Promise<Result> {
+    const inPlace = await this.driver.diffSource(parseLayerId(id), parent);
+    if (inPlace !== undefined) return use(inPlace);
+    await using staged = await this.#staging.enter();
+    return await this.#withView(id, staged.entry('layer'), (upper) =>
+      parent === undefined
+        ? use({ upper, lowers: [] })
+        : this.#withView(parent, staged.entry('parent'), (lower) => use({ upper, lowers: [lower] })),
+    );
+  }
+
+  /** A view that is mounted is used as it is: a second mount over the same upper would see it change in undefined ways. */
+  async #withView<Result>(id: LayerId, at: string, use: (view: LayerTree) => Promise<Result>): Promise<Result> {
+    const { mounter } = this.tools;
+    const mountPoint = this.driver.mountPoint(id);
+    if (mounter.isMounted(mountPoint)) return use({ path: mountPoint, dialect: 'complete' });
+    const plan = await this.driver.plan(id, { readOnly: true });
+    return mounter.withMount(plan, at, (path) => use({ path, dialect: 'complete' }));
+  }
+}

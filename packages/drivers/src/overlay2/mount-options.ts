@@ -1,0 +1,28 @@
+import { existsSync } from 'node:fs';
+import { StoreError } from '@layerstore/core';
+
+/**
+ * Features that a distribution may have switched on for all overlays, each given as `NAME=off` where the module has it:
+ * with `index` a second mount over the same upper fails with EBUSY, `redirect_dir` and `metacopy` write layers that no
+ * other tool can read alone (kernel Documentation/filesystems/overlayfs.rst).
+ */
+const unwantedFeatures = ['index', 'redirect_dir', 'metacopy'] as const;
+
+/** @param parameters the directory of the overlay module's parameters */
+export function overlayOptions(parameters = '/sys/module/overlay/parameters'): string[] {
+  return unwantedFeatures.filter((name) => existsSync(`${parameters}/${name}`)).map((name) => `${name}=off`);
+}
+
+/**
+ * The SELinux label of a mount, quoted because the categories in it are separated by commas.
+ * @throws StoreError ERR_INVALID_ARGUMENT for a label that could smuggle in other options
+ */
+export function contextOption(mountLabel: string): string {
+  if (!/^[A-Za-z0-9_.:,-]+$/.test(mountLabel)) {
+    throw new StoreError('ERR_INVALID_ARGUMENT', 'not an SELinux label', {
+      subject: JSON.stringify(mountLabel.slice(0, 100)),
+      hint: 'a label looks like system_u:object_r:container_file_t:s0:c1,c2',
+    });
+  }
+  return `context="${mountLabel}"`;
+}

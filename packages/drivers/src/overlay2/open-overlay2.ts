@@ -1,0 +1,36 @@
+import { StoreError } from '@layerstore/core';
+import { checkStorageOptions, noProjectQuotas, type DriverOptions } from '../driver-options.js';
+import { Home } from '../home/home.js';
+import { overlayOptions } from './mount-options.js';
+import { Overlay2Driver } from './overlay2-driver.js';
+import { probeOverlay } from './probe.js';
+import { linkDirectory } from './short-links.js';
+
+/** Over these the kernel takes no upper, or Docker refuses them as well; all others are tried. */
+const refusedFileSystems: readonly string[] = ['overlayfs', 'aufs', 'ecryptfs'];
+
+/**
+ * Opens an overlay2 home, or makes a new one.
+ * @throws StoreError ERR_INCOMPATIBLE_FILE_SYSTEM, ERR_MISSING_PREREQUISITE, ERR_UNKNOWN_OPTION, ERR_NOT_SUPPORTED
+ */
+export async function openOverlay2(path: string, options: DriverOptions): Promise<Overlay2Driver> {
+  checkStorageOptions(options.storageOptions, {
+    driver: 'overlay2',
+    ignored: ['overlay2.override_kernel_check'],
+    refused: { 'overlay2.size': noProjectQuotas },
+  });
+  const home = Home.open(path, options);
+  refuseFileSystem(home);
+  home.makeSubdirectory(linkDirectory, 0o700);
+  const mountOptions = overlayOptions();
+  await probeOverlay(home, options.mounter, mountOptions);
+  return new Overlay2Driver({ home, mountOptions });
+}
+
+function refuseFileSystem(home: Home): void {
+  if (!refusedFileSystems.includes(home.backingFileSystem)) return;
+  throw new StoreError('ERR_INCOMPATIBLE_FILE_SYSTEM', `overlay2 cannot work on ${home.backingFileSystem}`, {
+    subject: home.path,
+    hint: 'put the home on another file system, for example a volume, or use --driver vfs',
+  });
+}

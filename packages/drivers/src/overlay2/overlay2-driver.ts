@@ -1,0 +1,216 @@
+/**
+ * `overlay2`: every layer is one directory of changes, joined by the kernel's overlay file system.
+ *
+ * The home is the one that Docker's driver of the same name keeps; {@link LayerRecords} has the picture. A layer is built
+ * in staging, synced, and enters the home by one rename.
+ */
+import { chmodSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromSystemError, StoreError, type LayerId } from '@layerstore/core';
+import type { DiffSource, LayerTree } from '@layerstore/archive';
+import { syncFile, type MountPlan } from '@layerstore/linux';
+import type {
+  Abilities,
+  ApplyTarget,
+  CreateOptions,
+  CreateReadWriteOptions,
+  GraphDriver,
+  PlanOptions,
+} from '../driver.js';
+import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
+import { makeDirectory, makeFile, type Home } from '../home/home.js';
+import { copyRootAttributes } from '../home/root-attributes.js';
+import { formatLower, LayerRecords } from './layer-records.js';
+import { contextOption } from './mount-options.js';
+import { linkDirectory, randomShortName } from './short-links.js';
+
+/** Docker's limit: with short names, the options of a mount over so many layers fit into one page. */
+const maxLowers = 128;
+
+export interface Overlay2Parts {
+  readonly home: Home;
+  /** Options of every mount, from {@link overlayOptions}. */
+  readonly mountOptions: readonly string[];
+}
+
+export class Overlay2Driver implements GraphDriver {
+  readonly name = 'overlay2';
+  readonly home: string;
+  readonly abilities: Abilities = {
+    independentLayers: true,
+    nativeDiff: true,
+    quota: false,
+    maxDepth: maxLowers + 1,
+  };
+  readonly #records: LayerRecords;
+
+  constructor(private readonly parts: Overlay2Parts) {
+    this.home = parts.home.path;
+    this.#records = new LayerRecords(parts.home.path);
+  }
+
+  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
+    const directory = this.#records.directory(id);
+    try {
+      const lower = options.parent === undefined ? [] : this.#namesOver(options.parent);
+      if (this.#records.exists(id)) this.#acceptUntouched(id, options.parent);
+      else await this.#make(id, lower, options.parent);
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    checkStorageOptions(options.storageOptions, {
+      driver: this.name,
+      ignored: [],
+      refused: { size: noProjectQuotas },
+    });
+    await this.create(id, options);
+  }
+
+  async remove(id: LayerId): Promise<void> {
+    const directory = this.#records.directory(id);
+    try {
+      if (!this.#records.exists(id)) return;
+      const shortName = this.#records.recordedName(id);
+      await this.parts.home.retire(id, directory, () => this.#records.links.dropFor(id, shortName));
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async exists(id: LayerId): Promise<boolean> {
+    return Promise.resolve(this.#records.exists(id));
+  }
+
+  async list(): Promise<LayerId[]> {
+    return Promise.resolve(this.#records.list());
+  }
+
+  async metadata(id: LayerId): Promise<Readonly<Record<string, string>>> {
+    const lowers = this.#records.lowers(id).map((lower) => this.#records.file(lower.id, 'diff'));
+    return Promise.resolve({
+      ...(lowers.length === 0 ? {} : { LowerDir: lowers.join(':') }),
+      MergedDir: this.mountPoint(id),
+      UpperDir: this.#records.file(id, 'diff'),
+      WorkDir: this.#records.file(id, 'work'),
+    });
+  }
+
+  async status(): Promise<readonly (readonly [string, string])[]> {
+    return Promise.resolve([
+      ['Backing Filesystem', this.parts.home.backingFileSystem],
+      ['Supports d_type', 'true'],
+      ['Using metacopy', 'false'],
+      ['Native Overlay Diff', 'true'],
+      ['userxattr', 'false'],
+      ['Mount Options', this.parts.mountOptions.join(',')],
+      ['Maximum Depth', String(this.abilities.maxDepth)],
+    ]);
+  }
+
+  async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    const lowers = this.#records.lowers(id);
+    const own = this.#records.file(id, 'diff');
+    const readOnly = options.readOnly === true || this.#records.isCommitted(id);
+    if (lowers.length === 0) {
+      return Promise.resolve(readOnly ? { kind: 'bind', source: own, readOnly } : { kind: 'directory', path: own });
+    }
+    const below = readOnly ? [{ id, shortName: this.#records.shortName(id) }, ...lowers] : lowers;
+    const label = options.mountLabel ?? '';
+    return Promise.resolve({
+      kind: 'overlay',
+      lowers: below.map((lower) => this.#records.file(lower.id, 'diff')),
+      ...(readOnly ? {} : { upper: { path: own, work: this.#records.file(id, 'work') } }),
+      options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
+      short: { base: this.home, lowers: below.map((lower) => `${linkDirectory}/${lower.shortName}`) },
+    });
+  }
+
+  mountPoint(id: LayerId): string {
+    return this.#records.file(id, 'merged');
+  }
+
+  async applyTarget(id: LayerId): Promise<ApplyTarget> {
+    return Promise.resolve({
+      tree: this.#tree(id),
+      lowers: this.#records.lowers(id).map((lower) => this.#tree(lower.id)),
+    });
+  }
+
+  async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {
+    if (parent !== undefined) this.#records.requireLayer(parent);
+    const { tree: upper, lowers } = await this.applyTarget(id);
+    const direct = parent === undefined ? undefined : this.#records.file(parent, 'diff');
+    return lowers[0]?.path === direct ? { upper, lowers } : undefined;
+  }
+
+  async cleanup(): Promise<void> {
+    this.#records.repairLinks();
+    await this.parts.home.sweep();
+  }
+
+  async #make(id: LayerId, lower: readonly string[], parent: LayerId | undefined): Promise<void> {
+    const shortName = randomShortName();
+    const made = await this.parts.home.publish(
+      id,
+      this.#records.directory(id),
+      (layer) => {
+        this.#build(layer, shortName, lower, parent);
+        return Promise.resolve();
+      },
+      () => this.#records.links.require(shortName, id),
+    );
+    // Another process has made a layer of this name meanwhile.
+    if (!made) this.#acceptUntouched(id, parent);
+  }
+
+  /** Everything in a layer's directory, on disk. */
+  #build(layer: string, shortName: string, lower: readonly string[], parent: LayerId | undefined): void {
+    const diff = join(layer, 'diff');
+    chmodSync(layer, 0o710);
+    makeDirectory(diff, 0o755);
+    makeFile(join(layer, 'link'), shortName, 0o644);
+    const written = ['link', 'diff', '.'].map((name) => join(layer, name));
+    if (parent !== undefined) {
+      copyRootAttributes(this.#records.file(parent, 'diff'), diff);
+      makeDirectory(join(layer, 'work'), 0o700);
+      makeFile(join(layer, 'lower'), formatLower(lower), 0o644);
+      // Before the child is visible: a parent that went on being an upper would change under it.
+      this.#records.markCommitted(parent);
+      written.unshift(join(layer, 'lower'), join(layer, 'work'));
+      written.push(this.#records.file(parent, 'committed'), this.#records.directory(parent));
+    }
+    for (const path of written) syncFile(path);
+  }
+
+  /** @throws StoreError ERR_EXISTS unless the layer is as {@link create} would leave it */
+  #acceptUntouched(id: LayerId, parent: LayerId | undefined): void {
+    const direct = this.#records.lowers(id)[0]?.id;
+    const reason =
+      direct !== parent
+        ? `over ${direct ?? 'no parent'}`
+        : this.#records.isCommitted(id) || readdirSync(this.#records.file(id, 'diff')).length > 0
+          ? 'with content'
+          : undefined;
+    if (reason === undefined) return;
+    throw new StoreError('ERR_EXISTS', `a layer of this name exists, ${reason}`, { subject: id });
+  }
+
+  /** The short names of a layer over `parent`, uppermost first. */
+  #namesOver(parent: LayerId): string[] {
+    const names = this.#records.lowers(parent).map((lower) => lower.shortName);
+    if (names.length < maxLowers) return [this.#records.shortName(parent), ...names];
+    throw new StoreError(
+      'ERR_MAX_DEPTH',
+      `a layer over it would lie over ${names.length + 1} layers; overlay2 mounts at most ${maxLowers}`,
+      { subject: parent, hint: 'export the view and import it as one layer' },
+    );
+  }
+
+  #tree(id: LayerId): LayerTree {
+    this.#records.requireLayer(id);
+    return { path: this.#records.file(id, 'diff'), dialect: 'overlay' };
+  }
+}
