@@ -1,0 +1,79 @@
+import type { OperationOptions } from '@layerstore/core';
+import type { StoreContext } from '../context.js';
+import type { ContainerDetails, ContainerSummary, LoadedImage, PathChange } from '../model.js';
+import type { Target } from '../target.js';
+import type { CommitOptions } from './commit.js';
+import type { CreateContainerOptions } from './create.js';
+import type { Mounted, MountLifetime } from './mount.js';
+import type { RunOptions, RunResult } from './run.js';
+
+/** The containers of a store, named by name, id, or a unique prefix of an id. */
+export class Containers {
+  /** @internal */
+  constructor(private readonly context: StoreContext) {}
+
+  /** Makes a writable layer over an image; nothing is mounted. {@link createContainer} has the details. */
+  async create(image: string, options: CreateContainerOptions = {}): Promise<ContainerSummary> {
+    const { createContainer } = await import('./create.js');
+    const { containerSummary } = await import('./container-records.js');
+    return containerSummary(await createContainer(this.context, image, { ...options, kind: 'container' }), undefined);
+  }
+
+  /** Every container, newest first. Workspaces are listed by {@link Workspaces.list}. */
+  async list(): Promise<ContainerSummary[]> {
+    const { allContainers } = await import('./container-records.js');
+    const { summarise } = await import('./inspect.js');
+    return summarise(this.context, allContainers(this.context.database, 'container'));
+  }
+
+  /** @throws StoreError ERR_CONTAINER_NOT_FOUND */
+  async inspect(nameOrId: string): Promise<ContainerDetails> {
+    const { inspectContainer } = await import('./inspect.js');
+    return inspectContainer(this.context, nameOrId);
+  }
+
+  /**
+   * Mounts the view, or takes one more hold on it. A `persistent` hold (the default) lasts until {@link unmount}; one of this
+   * `process` ends with it. {@link mountContainer} has the details.
+   */
+  async mount(nameOrId: string, options: { lifetime?: MountLifetime } = {}): Promise<Mounted> {
+    const { mountContainer } = await import('./mount.js');
+    return mountContainer(this.context, nameOrId, options.lifetime ?? 'persistent');
+  }
+
+  /** Gives up a persistent hold, or with `all` every hold. @throws StoreError ERR_BUSY naming who works in it */
+  async unmount(nameOrId: string, options: { all?: boolean } = {}): Promise<void> {
+    const { unmountContainer } = await import('./mount.js');
+    return unmountContainer(this.context, nameOrId, options);
+  }
+
+  /** What the container changed, sorted by path. Cost: a walk of its own layer. */
+  async changes(nameOrId: string, options: OperationOptions = {}): Promise<PathChange[]> {
+    const { containerChanges } = await import('./changes.js');
+    return containerChanges(this.context, nameOrId, options);
+  }
+
+  /** Makes an image of the container. {@link commitContainer} has the details. */
+  async commit(nameOrId: string, reference?: string, options: CommitOptions = {}): Promise<LoadedImage> {
+    const { commitContainer } = await import('./commit.js');
+    return commitContainer(this.context, nameOrId, reference, options);
+  }
+
+  /** Writes the whole view as a tar. */
+  async export(nameOrId: string, target: Target, options: OperationOptions = {}): Promise<{ size: number }> {
+    const { exportContainer } = await import('./export.js');
+    return exportContainer(this.context, nameOrId, target, options);
+  }
+
+  /** Runs a command in the view; not a security boundary. {@link runInContainer} has the details. */
+  async run(nameOrId: string, command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const { runInContainer } = await import('./run.js');
+    return runInContainer(this.context, nameOrId, command, options);
+  }
+
+  /** Removes the container and what it changed. @throws StoreError ERR_CONTAINER_NOT_FOUND, ERR_BUSY */
+  async remove(nameOrId: string, options: { force?: boolean } = {}): Promise<void> {
+    const { removeContainer } = await import('./remove.js');
+    return removeContainer(this.context, nameOrId, options);
+  }
+}

@@ -1,0 +1,116 @@
+import { isDigest, StoreError, type ChainId, type Digest } from '@layerstore/core';
+import type { MetaDatabase } from '../database/meta-database.js';
+import type { Row } from '../database/sqlite.js';
+
+/** An image, as the database knows it; config and manifest are blobs. */
+export interface ImageRecord {
+  readonly id: Digest;
+  /** Absent for an image without layers. */
+  readonly chainId: ChainId | undefined;
+  /** Digest of the manifest by which it came, where it had one. */
+  readonly manifest: Digest | undefined;
+  readonly manifestType: string | undefined;
+  readonly size: number;
+  readonly layers: number;
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant: string | undefined;
+  /** Milliseconds since 1970, from the config. */
+  readonly created: number;
+  readonly stored: number;
+}
+
+export function findImage(database: MetaDatabase, id: Digest): ImageRecord | undefined {
+  const row = database.prepare('SELECT * FROM images WHERE id = ?').get(id);
+  return row === undefined ? undefined : decodeImage(row);
+}
+
+/** Inside a transaction. An image that is there keeps its record; a manifest is added where it had none. */
+export function putImage(database: MetaDatabase, image: ImageRecord): void {
+  database
+    .prepare(
+      `INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET manifest = coalesce(manifest, excluded.manifest),
+           manifest_type = coalesce(manifest_type, excluded.manifest_type)`,
+    )
+    .run(
+      image.id,
+      image.chainId ?? null,
+      image.manifest ?? null,
+      image.manifestType ?? null,
+      image.size,
+      image.layers,
+      image.os,
+      image.architecture,
+      image.variant ?? null,
+      image.created,
+      image.stored,
+    );
+}
+
+export function deleteImage(database: MetaDatabase, id: Digest): void {
+  database.prepare('DELETE FROM images WHERE id = ?').run(id);
+}
+
+export function allImages(database: MetaDatabase): Row[] {
+  return database.prepare('SELECT * FROM images ORDER BY created DESC, id').all();
+}
+
+/** Inside a transaction: gives a canonical reference to an image, taking it from another. */
+export function putName(database: MetaDatabase, reference: string, image: Digest): void {
+  database
+    .prepare('INSERT INTO names VALUES (?, ?) ON CONFLICT (reference) DO UPDATE SET image = excluded.image')
+    .run(reference, image);
+}
+
+export function deleteName(database: MetaDatabase, reference: string): void {
+  database.prepare('DELETE FROM names WHERE reference = ?').run(reference);
+}
+
+/** Canonical references of an image, sorted. */
+export function namesOf(database: MetaDatabase, image: Digest): string[] {
+  return database
+    .prepare('SELECT reference FROM names WHERE image = ? ORDER BY reference')
+    .all(image)
+    .map((row) => String(row['reference']));
+}
+
+export function allNames(database: MetaDatabase): Map<string, string[]> {
+  const names = new Map<string, string[]>();
+  for (const row of database.prepare('SELECT reference, image FROM names ORDER BY reference').all()) {
+    const image = String(row['image']);
+    const list = names.get(image);
+    if (list === undefined) names.set(image, [String(row['reference'])]);
+    else list.push(String(row['reference']));
+  }
+  return names;
+}
+
+/** @throws StoreError ERR_STORE_DAMAGED naming the record */
+export function decodeImage(row: Row): ImageRecord {
+  const { id, chain_id, manifest, manifest_type, size, layers, os, architecture, variant, created, stored } = row;
+  const damaged = (field: string): StoreError =>
+    new StoreError('ERR_STORE_DAMAGED', `image record: ${field} is malformed`, {
+      subject: String(id),
+      hint: 'remove the image by its id and load it again',
+    });
+  if (!isDigest(id)) throw damaged('the id');
+  if (chain_id !== null && !isDigest(chain_id)) throw damaged('the chain ID');
+  if (manifest !== null && !isDigest(manifest)) throw damaged('the manifest digest');
+  if (typeof size !== 'number' || typeof layers !== 'number') throw damaged('the size');
+  if (typeof created !== 'number' || typeof stored !== 'number') throw damaged('a time');
+  if (!Number.isFinite(new Date(created).getTime())) throw damaged('a time');
+  return {
+    id,
+    chainId: chain_id ?? undefined,
+    manifest: manifest ?? undefined,
+    manifestType: typeof manifest_type === 'string' ? manifest_type : undefined,
+    size,
+    layers,
+    os: String(os),
+    architecture: String(architecture),
+    variant: typeof variant === 'string' ? variant : undefined,
+    created,
+    stored,
+  };
+}

@@ -1,0 +1,17 @@
+export { LayerStore, type OpenOptions } from './layer-store.js';
+export { Images } from './images/images.js';
+export type { LoadOptions } from './images/load.js';
+export type { ImportOptions } from './images/import.js';
+export type { SaveFormat, SaveOptions } from './images/save.js';
+export { Containers } from './containers/containers.js';
+export type { CommitOptions } from './containers/commit.js';
+export type { CreateContainerOptions } from './containers/create.js';
+export type { Mounted, MountLifetime } from './containers/mount.js';
+export type { RunOptions, RunResult } from './containers/run.js';
+export { Workspace, Workspaces } from './workspaces.js';
+export type { CheckOptions } from './maintenance/check.js';
+export type { PruneOptions } from './maintenance/prune.js';
+export type { Source } from './source.js';
+export type { Target } from './target.js';
+export { version } from './version.js';
+export * from './model.js';

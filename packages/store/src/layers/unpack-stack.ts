@@ -1,0 +1,297 @@
+/**
+ * Makes sure that every layer of a stack is there: what is present is left alone, the rest is unpacked, in parallel where
+ * the driver allows it.
+ */
+import {
+  chainIds,
+  reachedStep,
+  randomId,
+  StoreError,
+  type ChainId,
+  type Digest,
+  type DiffId,
+  type LayerId,
+  type OperationOptions,
+} from '@layerstore/core';
+import type { AppliedLayer, ApplyLimits, ArchiveWorkers } from '@layerstore/archive';
+import type { GraphDriver } from '@layerstore/drivers';
+import type { StoreContext } from '../context.js';
+import { ChainLocks } from '../locks.js';
+import type { LoadedLayer } from '../model.js';
+import type { Staging } from '../staging.js';
+import { findLayer, type LayerRecord } from './layer-records.js';
+import { addPending } from './pending.js';
+import type { UnpublishedLayer } from './publish.js';
+
+/** A layer's blob: a range of a file, in any supported compression. */
+export interface LayerInput {
+  readonly diffId: DiffId;
+  readonly file: { readonly path: string; readonly offset: number; readonly length: number };
+  /** Digest and size of the blob itself, where its container states them. */
+  readonly digest?: Digest;
+  readonly size?: number;
+}
+
+export interface UnpackOptions extends OperationOptions {
+  readonly limits?: Partial<ApplyLimits>;
+}
+
+/** A stack that is complete on disk; `fresh` layers still wait to be published. Disposing releases the chain locks. */
+export interface UnpackedStack extends AsyncDisposable {
+  readonly chainId: ChainId | undefined;
+  readonly layers: readonly LoadedLayer[];
+  readonly fresh: readonly UnpublishedLayer[];
+}
+
+interface PlannedLayer {
+  readonly input: LayerInput;
+  readonly chainId: ChainId;
+  readonly parent: ChainId | undefined;
+  readonly depth: number;
+  readonly cacheId: LayerId;
+  readonly parentCacheId: LayerId | undefined;
+  readonly tarSplit: string;
+}
+
+/**
+ * @throws StoreError ERR_DIGEST_MISMATCH, ERR_SIZE_MISMATCH, ERR_MALFORMED_ARCHIVE, ERR_ARCHIVE_ESCAPE, ERR_TRUNCATED,
+ *   ERR_LIMIT_EXCEEDED, ERR_MAX_DEPTH, ERR_NO_SPACE, ERR_ABORTED; what was begun stays pending under `staging`
+ */
+export async function unpackStack(
+  context: StoreContext,
+  staging: Staging,
+  inputs: readonly LayerInput[],
+  options: UnpackOptions,
+): Promise<UnpackedStack> {
+  const chain = chainIds(inputs.map((input) => input.diffId));
+  const locks = new ChainLocks(context.paths);
+  try {
+    const present = await lockStack(context, locks, chain, inputs, options);
+    const planned = planLayers(inputs, chain, present, staging);
+    reportPresent(present, options);
+    const applied = planned.length === 0 ? [] : await unpack(context, staging, planned, options);
+    const fresh = planned.map((layer, index) => unpublished(layer, applied[index]));
+    return {
+      chainId: chain.at(-1),
+      layers: [...present.map((layer) => loaded(layer, true)), ...fresh.map((layer) => loaded(layer, false))],
+      fresh,
+      [Symbol.asyncDispose]: () => locks[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await locks[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Locks the stack from the base up and returns the layers that are there; the first missing one ends the list. */
+async function lockStack(
+  context: StoreContext,
+  locks: ChainLocks,
+  chain: readonly ChainId[],
+  inputs: readonly LayerInput[],
+  options: UnpackOptions,
+): Promise<LayerRecord[]> {
+  const present: LayerRecord[] = [];
+  for (const [index, chainId] of chain.entries()) {
+    const onWait = (): void =>
+      options.onProgress?.({
+        kind: 'wait',
+        task: taskOf(inputs[index]),
+        label: labelOf(inputs[index]),
+        reason: 'another process is unpacking this layer',
+      });
+    await locks.acquire(chainId, 'shared', { signal: options.signal, onWait });
+    if (findLayer(context.database, chainId) === undefined) {
+      await locks.acquire(chainId, 'exclusive', { signal: options.signal, onWait });
+    }
+    const layer = findLayer(context.database, chainId);
+    if (layer !== undefined) present.push(layer);
+  }
+  return present;
+}
+
+function planLayers(
+  inputs: readonly LayerInput[],
+  chain: readonly ChainId[],
+  present: readonly LayerRecord[],
+  staging: Staging,
+): PlannedLayer[] {
+  const planned: PlannedLayer[] = [];
+  for (const [index, input] of inputs.entries()) {
+    if (index < present.length) continue;
+    const cacheId = randomId();
+    const chainId = chain[index];
+    if (chainId === undefined) continue;
+    planned.push({
+      input,
+      chainId,
+      parent: chain[index - 1],
+      depth: index + 1,
+      cacheId,
+      parentCacheId: planned.at(-1)?.cacheId ?? present.at(-1)?.cacheId,
+      tarSplit: staging.file(`tar-split-${cacheId}`),
+    });
+  }
+  return planned;
+}
+
+async function unpack(
+  context: StoreContext,
+  staging: Staging,
+  planned: readonly PlannedLayer[],
+  options: UnpackOptions,
+): Promise<AppliedLayer[]> {
+  const driver = await context.driver();
+  const workers = await context.workers();
+  const top = planned.at(-1);
+  if (top !== undefined && top.depth > driver.abilities.maxDepth) {
+    throw new StoreError(
+      'ERR_MAX_DEPTH',
+      `the image has ${top.depth} layers, ${driver.name} can mount ${driver.abilities.maxDepth}`,
+      {
+        subject: top.chainId,
+        hint: 'rebuild the image with fewer layers',
+      },
+    );
+  }
+  await context.database.write(() => {
+    for (const layer of planned) addPending(context.database, layer.cacheId, staging);
+  }, options.signal);
+  reachedStep('unpack.announced', staging.id);
+  const job: Unpacking = { driver, workers, options };
+  return driver.abilities.independentLayers ? unpackTogether(job, planned) : unpackInOrder(job, planned);
+}
+
+interface Unpacking {
+  readonly driver: GraphDriver;
+  readonly workers: ArchiveWorkers;
+  readonly options: UnpackOptions;
+}
+
+/** All layers at once; the first failure stops the others, and it is the one that is reported. */
+async function unpackTogether(job: Unpacking, planned: readonly PlannedLayer[]): Promise<AppliedLayer[]> {
+  for (const layer of planned) await create(job, layer);
+  const stop = new AbortController();
+  const signal = job.options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, job.options.signal]);
+  const running = planned.map((layer) =>
+    apply(job, layer, signal).catch((error: unknown) => {
+      stop.abort();
+      throw error;
+    }),
+  );
+  const outcomes = await Promise.allSettled(running);
+  const failures = outcomes
+    .filter((outcome) => outcome.status === 'rejected')
+    .map((outcome): unknown => outcome.reason);
+  if (failures.length > 0) throw failures.find((error) => !isAbort(error)) ?? failures[0];
+  const applied = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  for (const [index, layer] of planned.entries()) await settle(job, layer, applied[index]);
+  return applied;
+}
+
+/** For drivers whose layers hold their parents' content. */
+async function unpackInOrder(job: Unpacking, planned: readonly PlannedLayer[]): Promise<AppliedLayer[]> {
+  const applied: AppliedLayer[] = [];
+  for (const layer of planned) {
+    await create(job, layer);
+    const result = await apply(job, layer, job.options.signal);
+    await settle(job, layer, result);
+    applied.push(result);
+  }
+  return applied;
+}
+
+async function create(job: Unpacking, layer: PlannedLayer): Promise<void> {
+  await job.driver.create(layer.cacheId, layer.parentCacheId === undefined ? {} : { parent: layer.parentCacheId });
+  reachedStep('unpack.created', layer.cacheId);
+}
+
+async function apply(job: Unpacking, layer: PlannedLayer, signal: AbortSignal | undefined): Promise<AppliedLayer> {
+  const { onProgress, limits } = job.options;
+  const task = taskOf(layer.input);
+  const label = labelOf(layer.input);
+  const total = layer.input.file.length;
+  onProgress?.({ kind: 'start', task, label, total });
+  try {
+    const target = await job.driver.applyTarget(layer.cacheId);
+    const applied = await job.workers.run(
+      {
+        kind: 'apply',
+        source: layer.input.file,
+        compression: 'auto',
+        expect: {
+          diffId: layer.input.diffId,
+          ...(layer.input.digest === undefined ? {} : { digest: layer.input.digest }),
+          ...(layer.input.size === undefined ? {} : { size: layer.input.size }),
+        },
+        tree: target.tree,
+        tarSplitPath: layer.tarSplit,
+        ...(limits === undefined ? {} : { limits }),
+      },
+      {
+        ...(signal === undefined ? {} : { signal }),
+        onProgress: (done) => onProgress?.({ kind: 'advance', task, done, total }),
+      },
+    );
+    onProgress?.({ kind: 'end', task, label, outcome: 'done' });
+    reachedStep('unpack.applied', layer.cacheId);
+    return applied;
+  } catch (error) {
+    onProgress?.({ kind: 'end', task, label, outcome: 'failed' });
+    throw error;
+  }
+}
+
+/** What a tar leaves to its parents, once they are complete. */
+async function settle(job: Unpacking, layer: PlannedLayer, applied: AppliedLayer | undefined): Promise<void> {
+  if (applied === undefined) return;
+  const { tree, lowers } = await job.driver.applyTarget(layer.cacheId);
+  await job.workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers: [...lowers] });
+}
+
+function unpublished(layer: PlannedLayer, applied: AppliedLayer | undefined): UnpublishedLayer {
+  if (applied === undefined) throw new StoreError('ERR_INTERNAL', 'a layer has no result', { subject: layer.chainId });
+  return {
+    chainId: layer.chainId,
+    diffId: layer.input.diffId,
+    parent: layer.parent,
+    cacheId: layer.cacheId,
+    parentCacheId: layer.parentCacheId,
+    size: applied.contentSize,
+    tarSize: applied.tarSize,
+    depth: layer.depth,
+    created: Date.now(),
+    tarSplit: layer.tarSplit,
+  };
+}
+
+function loaded(layer: LayerRecord, present: boolean): LoadedLayer {
+  return { diffId: layer.diffId, chainId: layer.chainId, size: layer.size, present };
+}
+
+function reportPresent(present: readonly LayerRecord[], options: UnpackOptions): void {
+  for (const layer of present) {
+    options.onProgress?.({
+      kind: 'end',
+      task: `layer:${layer.diffId}`,
+      label: shortLabel(layer.diffId),
+      outcome: 'present',
+    });
+  }
+}
+
+function taskOf(input: LayerInput | undefined): string {
+  return `layer:${input?.diffId ?? ''}`;
+}
+
+function labelOf(input: LayerInput | undefined): string {
+  return shortLabel(input?.diffId ?? '');
+}
+
+function shortLabel(diffId: string): string {
+  return diffId.replace(/^sha256:/, '').slice(0, 12);
+}
+
+function isAbort(error: unknown): boolean {
+  return StoreError.is(error) && error.code === 'ERR_ABORTED';
+}
