@@ -43,14 +43,15 @@ asRoot('what is measured (needs root)', () => {
 });
 
 asRoot('a layer that fails (needs root)', () => {
-  const failing = (syscall: keyof FileSyscalls, code: string, after = 0): FileSyscalls => {
+  /** The real kernel, but for one call that fails, once `after` of them have worked. */
+  const failing = (syscall: keyof FileSyscalls, errno: string, after = 0): FileSyscalls => {
     let calls = 0;
-    const real = nativeSyscalls();
-    const broken = (...values: unknown[]): unknown => {
-      if (calls++ >= after) throw new SystemError(code, -1, syscall);
-      return Reflect.apply(real[syscall], real, values);
-    };
-    return { ...real, [syscall]: broken };
+    return new Proxy<FileSyscalls>(nativeSyscalls(), {
+      get(real, name, receiver) {
+        if (name === syscall && calls++ >= after) throw new SystemError(errno, -1, syscall);
+        return Reflect.get(real, name, receiver) as unknown;
+      },
+    });
   };
 
   it.each<[keyof FileSyscalls, string, ErrorCode]>([

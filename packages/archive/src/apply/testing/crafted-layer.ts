@@ -50,7 +50,11 @@ export function layerArchive(...members: readonly (CraftedMember | Buffer)[]): B
   return Buffer.concat([...bytes, END_OF_ARCHIVE]);
 }
 
-export const file = (name: string | Buffer, content = '', rest: Partial<CraftedMember> = {}): CraftedMember => ({
+export const file = (
+  name: string | Buffer,
+  content: string | Buffer = '',
+  rest: Partial<CraftedMember> = {},
+): CraftedMember => ({
   name,
   content,
   ...rest,
