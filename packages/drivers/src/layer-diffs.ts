@@ -48,7 +48,9 @@ export class LayerDiffs {
    * @throws StoreError ERR_LAYER_NOT_FOUND
    */
   async changes(id: LayerId, parent: LayerId | undefined, options: RunJobOptions = {}): Promise<readonly Change[]> {
-    return this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'changes', diff }, options));
+    const found = await this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'changes', diff }, options));
+    // Buffers come out of worker threads as plain byte arrays.
+    return found.map(({ kind, path }) => ({ kind, path: Buffer.from(path) }));
   }
 
   /** Bytes of file content in the diff: lengths of files, hard links once. @throws StoreError ERR_LAYER_NOT_FOUND */
