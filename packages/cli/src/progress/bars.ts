@@ -48,6 +48,11 @@ export class Bars implements ProgressDisplay {
     else this.timer ??= setTimeout(() => this.draw(), millisecondsBetweenFrames).unref();
   };
 
+  print(line: string): void {
+    this.finished.push(line);
+    this.draw();
+  }
+
   [Symbol.dispose](): void {
     this.tasks.clear();
     this.draw();

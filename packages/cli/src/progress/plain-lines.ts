@@ -22,27 +22,26 @@ export class PlainLines implements ProgressDisplay {
     const finished = follow(this.tasks, event, now);
     if (finished !== undefined) {
       this.lastLine.delete(event.task);
-      this.write(`${finished.label}: ${endText(finished)}`);
+      this.print(printable(`${finished.label}: ${endText(finished)}`));
       return;
     }
     const task = this.tasks.get(event.task);
     if (task === undefined) return;
     if (event.kind === 'start') this.lastLine.set(event.task, now);
-    if (event.kind === 'wait') this.write(`${task.label}: waiting, ${event.reason}`);
+    if (event.kind === 'wait') this.print(printable(`${task.label}: waiting, ${event.reason}`));
     if (event.kind === 'advance' && now - (this.lastLine.get(event.task) ?? now) >= secondsBetweenLines * 1000) {
       this.lastLine.set(event.task, now);
-      this.write(
-        `${task.label}: ${humanSize(task.done)}${task.total === undefined ? '' : ` of ${humanSize(task.total)}`}`,
-      );
+      const total = task.total === undefined ? '' : ` of ${humanSize(task.total)}`;
+      this.print(printable(`${task.label}: ${humanSize(task.done)}${total}`));
     }
   };
 
-  [Symbol.dispose](): void {
-    this.tasks.clear();
+  print(line: string): void {
+    this.stream.write(`${line}\n`);
   }
 
-  private write(line: string): void {
-    this.stream.write(`${printable(line)}\n`);
+  [Symbol.dispose](): void {
+    this.tasks.clear();
   }
 }
 

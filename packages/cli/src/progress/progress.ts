@@ -14,6 +14,8 @@ export interface ProgressStream {
 /** Shows progress until it is disposed, which leaves the terminal at the beginning of an empty line. */
 export interface ProgressDisplay extends Disposable {
   readonly listener: ProgressListener;
+  /** Writes a line that has nothing to do with progress, without tearing the display. */
+  print(line: string): void;
 }
 
 /**
@@ -25,8 +27,11 @@ export async function progressDisplay(
   stream: ProgressStream,
   environment: NodeJS.ProcessEnv,
 ): Promise<ProgressDisplay> {
-  if (mode === 'none') return { listener: () => undefined, [Symbol.dispose]: () => undefined };
-  if (mode === 'json') return jsonEvents(stream);
+  const print = (line: string): void => {
+    stream.write(`${line}\n`);
+  };
+  if (mode === 'none') return { listener: () => undefined, print, [Symbol.dispose]: () => undefined };
+  if (mode === 'json') return { listener: jsonEvents(stream), print, [Symbol.dispose]: () => undefined };
   const terminal = stream.isTTY === true && environment['TERM'] !== 'dumb' && !isSet(environment['CI']);
   if (mode === 'auto' && terminal) {
     const { Bars } = await import('./bars.js');
@@ -37,18 +42,15 @@ export async function progressDisplay(
 }
 
 /** One JSON object per line and event; `advance` at most ten times a second for each task. */
-function jsonEvents(stream: ProgressStream): ProgressDisplay {
+function jsonEvents(stream: ProgressStream): ProgressListener {
   const reported = new Map<string, number>();
-  return {
-    listener: (event: Progress) => {
-      if (event.kind === 'advance' && event.done !== event.total) {
-        const now = performance.now();
-        if (now - (reported.get(event.task) ?? -Infinity) < 100) return;
-        reported.set(event.task, now);
-      }
-      stream.write(`${JSON.stringify(event)}\n`);
-    },
-    [Symbol.dispose]: () => undefined,
+  return (event: Progress) => {
+    if (event.kind === 'advance' && event.done !== event.total) {
+      const now = performance.now();
+      if (now - (reported.get(event.task) ?? -Infinity) < 100) return;
+      reported.set(event.task, now);
+    }
+    stream.write(`${JSON.stringify(event)}\n`);
   };
 }
 

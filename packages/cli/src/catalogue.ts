@@ -1,0 +1,124 @@
+import type { Command } from 'commander';
+import type { Session } from './session.js';
+
+/** A file of `commands/`: adds description, arguments, options and action to its command. */
+export interface CommandModule {
+  define(command: Command, session: Session): void;
+}
+
+export interface CatalogueEntry {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly summary: string;
+  readonly group: string;
+  load(): Promise<CommandModule>;
+}
+
+const images = 'Images:';
+const containers = 'Containers:';
+const store = 'Store:';
+const other = 'Other:';
+
+/** Every verb. Its module is read only when the verb is used: start time is what a user feels first. */
+export const catalogue: readonly CatalogueEntry[] = [
+  {
+    name: 'load',
+    summary: 'Load images from an archive or OCI layout',
+    group: images,
+    load: () => import('./commands/load.js'),
+  },
+  {
+    name: 'import',
+    summary: "Make an image from a root file system's tar",
+    group: images,
+    load: () => import('./commands/import.js'),
+  },
+  { name: 'images', summary: 'List images', group: images, load: () => import('./commands/images.js') },
+  {
+    name: 'inspect',
+    summary: 'Show all there is to know of images and containers',
+    group: images,
+    load: () => import('./commands/inspect.js'),
+  },
+  {
+    name: 'history',
+    summary: 'Show how an image came to be',
+    group: images,
+    load: () => import('./commands/history.js'),
+  },
+  { name: 'tag', summary: 'Give an image a further name', group: images, load: () => import('./commands/tag.js') },
+  {
+    name: 'save',
+    summary: 'Write images as a docker-archive or OCI layout',
+    group: images,
+    load: () => import('./commands/save.js'),
+  },
+  { name: 'rmi', summary: 'Remove images', group: images, load: () => import('./commands/rmi.js') },
+  {
+    name: 'create',
+    summary: 'Make a container: a writable layer over an image',
+    group: containers,
+    load: () => import('./commands/create.js'),
+  },
+  {
+    name: 'mount',
+    summary: "Mount a container's view and print its path",
+    group: containers,
+    load: () => import('./commands/mount.js'),
+  },
+  {
+    name: 'unmount',
+    aliases: ['umount'],
+    summary: 'Unmount containers',
+    group: containers,
+    load: () => import('./commands/unmount.js'),
+  },
+  {
+    name: 'diff',
+    summary: 'List what a container changed',
+    group: containers,
+    load: () => import('./commands/diff.js'),
+  },
+  {
+    name: 'commit',
+    summary: 'Make an image of a container',
+    group: containers,
+    load: () => import('./commands/commit.js'),
+  },
+  {
+    name: 'export',
+    summary: "Write a container's whole view as a tar",
+    group: containers,
+    load: () => import('./commands/export.js'),
+  },
+  { name: 'ps', summary: 'List containers', group: containers, load: () => import('./commands/ps.js') },
+  { name: 'rm', summary: 'Remove containers', group: containers, load: () => import('./commands/rm.js') },
+  {
+    name: 'run',
+    summary: 'Run a program in a container or an image',
+    group: containers,
+    load: () => import('./commands/run.js'),
+  },
+  { name: 'info', summary: 'Show facts about the store', group: store, load: () => import('./commands/info.js') },
+  { name: 'df', summary: 'Show what takes space', group: store, load: () => import('./commands/df.js') },
+  {
+    name: 'check',
+    summary: 'Look for damage and leftovers',
+    group: store,
+    load: () => import('./commands/check.js'),
+  },
+  { name: 'prune', summary: 'Remove what nothing needs', group: store, load: () => import('./commands/prune.js') },
+  {
+    name: 'demo',
+    summary: 'Show the main job on a real Debian image',
+    group: other,
+    load: () => import('./commands/demo.js'),
+  },
+  { name: 'version', summary: 'Print the version', group: other, load: () => import('./commands/version.js') },
+  {
+    name: 'completion',
+    summary: 'Print the completion script of a shell',
+    group: other,
+    load: () => import('./commands/completion.js'),
+  },
+];
