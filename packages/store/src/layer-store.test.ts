@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Progress } from '@layerstore/core';
 import { makeDockerArchive, sha256, threeLayers, type TestImage } from '../../../test/support/image.js';
 import { isRoot, mountsBelow, Scratch } from '../../../test/support/scratch.js';
+import { openSqlite } from './database/sqlite.js';
 import { LayerStore } from './layer-store.js';
 
 describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('a store with the driver %s (needs root)', (driver) => {
@@ -230,6 +231,28 @@ describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('a store with the driver %s (
     expect(report.findings).toMatchObject([{ kind: 'image', subject: image.id }]);
     await store.images.remove('test');
     await sound();
+  });
+
+  it('lets a damaged record hide only itself', async () => {
+    await load();
+    await store.containers.create('test', { name: 'good' });
+    await store.containers.create('test', { name: 'bad' });
+    const database = openSqlite(scratch.file('root/meta.db'));
+    database.exec(`PRAGMA foreign_keys = OFF; UPDATE containers SET image = 'nonsense' WHERE name = 'bad'`);
+    database.exec(
+      `INSERT INTO images SELECT 'nonsense', chain_id, NULL, NULL, 0, 0, 'linux', 'amd64', NULL, 0, 0 FROM images`,
+    );
+    database.close();
+    expect((await store.images.list()).map((entry) => [entry.id, entry.damaged !== undefined])).toEqual([
+      [image.id, false],
+      ['nonsense', true],
+    ]);
+    expect((await store.containers.list()).map((entry) => [entry.name, entry.damaged !== undefined])).toEqual([
+      ['good', false],
+      ['bad', true],
+    ]);
+    expect((await store.containers.inspect('good')).name).toBe('good');
+    expect((await store.check()).findings.map((finding) => finding.kind).sort()).toEqual(['container', 'image']);
   });
 
   it('finds a changed file by verifying', async () => {

@@ -81,6 +81,8 @@ export interface ContainerSummary {
   /** Path of the view while it is mounted. */
   readonly mountedAt?: string;
   readonly kind: 'container' | 'workspace';
+  /** Set when the record cannot be read: it is listed, and can only be removed by force. */
+  readonly damaged?: string;
 }
 
 export interface ContainerDetails extends ContainerSummary {

@@ -1,9 +1,9 @@
 import { StoreError, type OperationOptions } from '@layerstore/core';
 import { containerChanges } from './containers/changes.js';
 import { commitContainer, type CommitOptions } from './containers/commit.js';
-import { allContainers, resolveContainer, type ContainerRecord } from './containers/container-records.js';
+import { resolveContainer, type ContainerRecord } from './containers/container-records.js';
 import { createContainer } from './containers/create.js';
-import { summarise } from './containers/inspect.js';
+import { listContainers } from './containers/inspect.js';
 import { mountContainer, type Mounted } from './containers/mount.js';
 import { removeContainer } from './containers/remove.js';
 import { runInContainer, type RunOptions, type RunResult } from './containers/run.js';
@@ -25,13 +25,13 @@ export class Workspaces {
    * Makes a workspace from an image, mounted and ready at `path`. Cost: a few directories and one mount (overlay2).
    * @throws StoreError ERR_IMAGE_NOT_FOUND, ERR_EXISTS, ERR_NEEDS_ROOT, ERR_MOUNT_FAILED
    */
-  async create(image: string, options: { name?: string } = {}): Promise<Workspace> {
+  async create(image: string, options: { name?: string; signal?: AbortSignal } = {}): Promise<Workspace> {
     const record = await createContainer(this.context, image, { ...options, kind: 'workspace', owner: ownMark() });
     return openWorkspace(this.context, record, true);
   }
 
   list(): Promise<ContainerSummary[]> {
-    return summarise(this.context, allContainers(this.context.database, 'workspace'));
+    return listContainers(this.context, 'workspace');
   }
 
   /** Opens a workspace that exists, for example one that another process kept. Disposing it does not discard it. */

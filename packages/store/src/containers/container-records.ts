@@ -44,12 +44,30 @@ export function deleteContainer(database: MetaDatabase, id: LayerId): void {
   database.prepare('DELETE FROM containers WHERE id = ?').run(id);
 }
 
-export function allContainers(database: MetaDatabase, kind?: ContainerKind): ContainerRecord[] {
-  const rows =
-    kind === undefined
-      ? database.prepare('SELECT * FROM containers ORDER BY created DESC, id').all()
-      : database.prepare('SELECT * FROM containers WHERE kind = ? ORDER BY created DESC, id').all(kind);
-  return rows.map(decodeContainer);
+/** A record that cannot be decoded: it hides no other. */
+export interface DamagedContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly damaged: string;
+}
+
+/** Every container of a kind, newest first; and the records that cannot be read. */
+export function allContainers(
+  database: MetaDatabase,
+  kind?: ContainerKind,
+): { containers: ContainerRecord[]; damaged: DamagedContainer[] } {
+  const containers: ContainerRecord[] = [];
+  const damaged: DamagedContainer[] = [];
+  for (const row of database.prepare('SELECT * FROM containers ORDER BY created DESC, id').all()) {
+    if (kind !== undefined && row['kind'] !== kind) continue;
+    try {
+      containers.push(decodeContainer(row));
+    } catch (error) {
+      if (!StoreError.is(error)) throw error;
+      damaged.push({ id: String(row['id']), name: String(row['name']), damaged: error.message });
+    }
+  }
+  return { containers, damaged };
 }
 
 /**

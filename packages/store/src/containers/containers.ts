@@ -21,9 +21,8 @@ export class Containers {
 
   /** Every container, newest first. Workspaces are listed by {@link Workspaces.list}. */
   async list(): Promise<ContainerSummary[]> {
-    const { allContainers } = await import('./container-records.js');
-    const { summarise } = await import('./inspect.js');
-    return summarise(this.context, allContainers(this.context.database, 'container'));
+    const { listContainers } = await import('./inspect.js');
+    return listContainers(this.context, 'container');
   }
 
   /** @throws StoreError ERR_CONTAINER_NOT_FOUND */
@@ -36,13 +35,13 @@ export class Containers {
    * Mounts the view, or takes one more hold on it. A `persistent` hold (the default) lasts until {@link unmount}; one of this
    * `process` ends with it. {@link mountContainer} has the details.
    */
-  async mount(nameOrId: string, options: { lifetime?: MountLifetime } = {}): Promise<Mounted> {
+  async mount(nameOrId: string, options: { lifetime?: MountLifetime; signal?: AbortSignal } = {}): Promise<Mounted> {
     const { mountContainer } = await import('./mount.js');
-    return mountContainer(this.context, nameOrId, options.lifetime ?? 'persistent');
+    return mountContainer(this.context, nameOrId, options.lifetime ?? 'persistent', options.signal);
   }
 
   /** Gives up a persistent hold, or with `all` every hold. @throws StoreError ERR_BUSY naming who works in it */
-  async unmount(nameOrId: string, options: { all?: boolean } = {}): Promise<void> {
+  async unmount(nameOrId: string, options: { all?: boolean; signal?: AbortSignal } = {}): Promise<void> {
     const { unmountContainer } = await import('./mount.js');
     return unmountContainer(this.context, nameOrId, options);
   }
@@ -72,7 +71,7 @@ export class Containers {
   }
 
   /** Removes the container and what it changed. @throws StoreError ERR_CONTAINER_NOT_FOUND, ERR_BUSY */
-  async remove(nameOrId: string, options: { force?: boolean } = {}): Promise<void> {
+  async remove(nameOrId: string, options: { force?: boolean; signal?: AbortSignal } = {}): Promise<void> {
     const { removeContainer } = await import('./remove.js');
     return removeContainer(this.context, nameOrId, options);
   }

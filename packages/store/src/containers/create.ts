@@ -14,6 +14,7 @@ export interface CreateContainerOptions {
   readonly name?: string;
   /** Driver options for the writable layer. */
   readonly storageOptions?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
 }
 
 export interface NewContainer extends CreateContainerOptions {
@@ -67,7 +68,7 @@ async function createOnce(context: StoreContext, imageName: string, options: New
   };
   refuseTakenName(database, container.name);
   await using staging = await Staging.create(paths);
-  await database.write(() => addPending(database, container.cacheId, staging));
+  await database.write(() => addPending(database, container.cacheId, staging), options.signal);
   try {
     const driver = await context.driver();
     await driver.createReadWrite(container.cacheId, {
@@ -81,7 +82,7 @@ async function createOnce(context: StoreContext, imageName: string, options: New
       refuseVanishedImage(database, container, top);
       insertContainer(database, container);
       dropPending(database, container.cacheId);
-    });
+    }, options.signal);
     reachedStep('create.committed', container.id);
   } catch (error) {
     await deletePending(context, staging.id);

@@ -2,7 +2,14 @@ import type { GraphDriver } from '@layerstore/drivers';
 import { readMountTable } from '@layerstore/linux';
 import type { StoreContext } from '../context.js';
 import type { ContainerDetails, ContainerSummary } from '../model.js';
-import { containerSummary, resolveContainer, type ContainerRecord } from './container-records.js';
+import {
+  allContainers,
+  containerSummary,
+  resolveContainer,
+  type ContainerKind,
+  type ContainerRecord,
+  type DamagedContainer,
+} from './container-records.js';
 import { countHolds } from './holds.js';
 
 /** @throws StoreError ERR_CONTAINER_NOT_FOUND, ERR_STORE_DAMAGED */
@@ -19,11 +26,26 @@ export async function inspectContainer(context: StoreContext, nameOrId: string):
   };
 }
 
+/** Every container of a kind, newest first, then those whose records cannot be read. */
+export async function listContainers(context: StoreContext, kind: ContainerKind): Promise<ContainerSummary[]> {
+  const { containers, damaged } = allContainers(context.database, kind);
+  return [...(await summarise(context, containers)), ...damaged.map((record) => damagedSummary(record, kind))];
+}
+
+function damagedSummary(record: DamagedContainer, kind: ContainerKind): ContainerSummary {
+  return {
+    id: record.id as ContainerSummary['id'],
+    name: record.name,
+    image: '' as ContainerSummary['image'],
+    imageReference: '',
+    createdAt: new Date(0).toISOString(),
+    kind,
+    damaged: record.damaged,
+  };
+}
+
 /** Summaries with mount points. Cost: the driver and one reading of the mount table, whatever the number. */
-export async function summarise(
-  context: StoreContext,
-  containers: readonly ContainerRecord[],
-): Promise<ContainerSummary[]> {
+async function summarise(context: StoreContext, containers: readonly ContainerRecord[]): Promise<ContainerSummary[]> {
   if (containers.length === 0) return [];
   const driver = await context.driver();
   const mounted = new Set(readMountTable().map((mount) => mount.mountPoint));

@@ -23,10 +23,11 @@ export async function mountContainer(
   context: StoreContext,
   nameOrId: string,
   lifetime: MountLifetime,
+  signal?: AbortSignal,
 ): Promise<Mounted> {
   const container = resolveContainer(context.database, nameOrId);
   const holder = lifetime === 'process' ? ownMark() : noProcess;
-  const path = await hold(context, container, holder);
+  const path = await hold(context, container, holder, signal);
   let released = false;
   const release = async (): Promise<void> => {
     if (released) return;
@@ -40,18 +41,24 @@ export async function mountContainer(
 export async function unmountContainer(
   context: StoreContext,
   nameOrId: string,
-  options: { all?: boolean } = {},
+  options: { all?: boolean; signal?: AbortSignal } = {},
 ): Promise<void> {
   const container = resolveContainer(context.database, nameOrId);
-  await giveUp(context, container, () => {
+  const drop = (): void => {
     if (options.all === true) dropAllHolds(context.database, container.id);
     else dropHold(context.database, container.id, noProcess);
-  });
+  };
+  await giveUp(context, container, drop, options.signal);
 }
 
-async function hold(context: StoreContext, container: ContainerRecord, holder: ProcessMark): Promise<string> {
+async function hold(
+  context: StoreContext,
+  container: ContainerRecord,
+  holder: ProcessMark,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   const { database, paths } = context;
-  await using _lock = await lockContainer(paths, container.cacheId);
+  await using _lock = await lockContainer(paths, container.cacheId, signal);
   const current = resolveContainer(database, container.id);
   const driver = await context.driver();
   const mounter = await context.mounter();
@@ -63,9 +70,14 @@ async function hold(context: StoreContext, container: ContainerRecord, holder: P
   return path;
 }
 
-async function giveUp(context: StoreContext, container: ContainerRecord, drop: () => void): Promise<void> {
+async function giveUp(
+  context: StoreContext,
+  container: ContainerRecord,
+  drop: () => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const { database, paths } = context;
-  await using _lock = await lockContainer(paths, container.cacheId);
+  await using _lock = await lockContainer(paths, container.cacheId, signal);
   const left = await database.write(() => {
     drop();
     return countHolds(database, container.id);

@@ -15,12 +15,12 @@ import { unmountView } from './mount.js';
 export async function removeContainer(
   context: StoreContext,
   nameOrId: string,
-  options: { force?: boolean } = {},
+  options: { force?: boolean; signal?: AbortSignal } = {},
 ): Promise<void> {
   const { database, paths } = context;
   const container = resolveContainer(database, nameOrId);
   await using staging = await Staging.create(paths);
-  await using lock = await lockContainer(paths, container.cacheId);
+  await using lock = await lockContainer(paths, container.cacheId, options.signal);
   const holds = await database.write(() => {
     if (options.force === true) dropAllHolds(database, container.id);
     return countHolds(database, container.id);

@@ -42,9 +42,9 @@ export class Images {
   }
 
   /** Gives an image a further name. @throws StoreError ERR_IMAGE_NOT_FOUND, ERR_INVALID_REFERENCE */
-  async tag(nameOrId: string, reference: string): Promise<void> {
+  async tag(nameOrId: string, reference: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     const { tagImage } = await import('./tag.js');
-    return tagImage(this.context, nameOrId, reference);
+    return tagImage(this.context, nameOrId, reference, options.signal);
   }
 
   /** Removes a name, and with the last one the image. {@link removeImage} has the details. */

@@ -119,7 +119,15 @@ function checkImage(context: StoreContext, image: ImageRecord): void {
 async function checkContainers(context: StoreContext, findings: Finding[], leftovers: Finding[]): Promise<number> {
   const { database } = context;
   const driver = await context.driver();
-  const containers = allContainers(database);
+  const { containers, damaged } = allContainers(database);
+  for (const record of damaged) {
+    findings.push({
+      kind: 'container',
+      subject: record.name,
+      problem: record.damaged,
+      remedy: 'restore meta.db from a backup',
+    });
+  }
   const mounted = new Set(readMountTable().map((mount) => mount.mountPoint));
   for (const container of containers) {
     try {

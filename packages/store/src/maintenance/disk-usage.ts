@@ -61,7 +61,7 @@ async function containerUsage(
   kind: ContainerKind,
   options: OperationOptions,
 ): Promise<UsageRow> {
-  const containers = allContainers(context.database, kind);
+  const { containers } = allContainers(context.database, kind);
   let active = 0;
   let size = 0;
   let reclaimable = 0;

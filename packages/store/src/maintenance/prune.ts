@@ -84,7 +84,7 @@ async function removeLooseLayers(context: StoreContext): Promise<{ layers: Chain
 }
 
 async function discardAbandonedWorkspaces(context: StoreContext): Promise<void> {
-  for (const workspace of allContainers(context.database, 'workspace')) {
+  for (const workspace of allContainers(context.database, 'workspace').containers) {
     if (workspace.owner.pid === noProcess.pid || isAlive(workspace.owner)) continue;
     await removeContainer(context, workspace.id, { force: true });
   }
@@ -92,7 +92,7 @@ async function discardAbandonedWorkspaces(context: StoreContext): Promise<void> 
 
 /** A process that was killed leaves its mount behind; whoever still works in it keeps it. */
 async function dropUnheldMounts(context: StoreContext): Promise<void> {
-  for (const container of allContainers(context.database)) {
+  for (const container of allContainers(context.database).containers) {
     await using _lock = await lockContainer(context.paths, container.cacheId);
     if ((await context.database.write(() => countHolds(context.database, container.id))) > 0) continue;
     try {
