@@ -8,7 +8,7 @@
  *
  * Whoever can take the lock knows that its maker is dead: kill -9 frees it in the kernel.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, randomId } from '@layerstore/core';
 import { FileLock } from '@layerstore/linux';
@@ -29,8 +29,7 @@ export class HomeStaging {
 
   /** A new private directory; disposing of it deletes what is left in it. @throws StoreError ERR_NO_SPACE, ERR_IO */
   async enter(): Promise<StagingDirectory> {
-    const id = randomId().slice(0, 32);
-    const path = join(this.path, id);
+    const path = this.#freshPath();
     try {
       mkdirSync(this.path, { recursive: true, mode: 0o700 });
       const lock = await FileLock.acquire(path + lockSuffix);
@@ -47,6 +46,27 @@ export class HomeStaging {
   }
 
   /**
+   * Renames a directory of the home into staging; disposing of it deletes it. Works on a full file system too, without
+   * the lock, for which there is no room: another process may then help to delete it.
+   * @throws the system's error when the rename fails; the directory is where it was
+   */
+  async takeIn(directory: string): Promise<StagingDirectory> {
+    const path = this.#freshPath();
+    const acquire = (): Promise<FileLock> => {
+      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      return FileLock.acquire(path + lockSuffix);
+    };
+    const lock = await withRoom(path, acquire, undefined);
+    try {
+      renameSync(directory, path);
+    } catch (error) {
+      lock?.remove();
+      throw error;
+    }
+    return new StagingDirectory(path, lock, this.trees);
+  }
+
+  /**
    * Deletes what dead processes left; `release` first unmounts what is mounted below a directory.
    * @returns the number of directories that went
    */
@@ -55,20 +75,25 @@ export class HomeStaging {
     let swept = 0;
     for (const id of ids) {
       const path = join(this.path, id);
-      const lock = await FileLock.tryAcquire(path + lockSuffix);
+      const lock = await withRoom(path, () => FileLock.tryAcquire(path + lockSuffix), 'no room' as const);
+      // Its maker lives. Where there is no room to make the lock file, there was none, and nobody holds it.
       if (lock === undefined) continue;
-      await using left = new StagingDirectory(path, lock, this.trees);
+      await using left = new StagingDirectory(path, lock === 'no room' ? undefined : lock, this.trees);
       await release(left.path);
       swept += 1;
     }
     return swept;
+  }
+
+  #freshPath(): string {
+    return join(this.path, randomId().slice(0, 32));
   }
 }
 
 export class StagingDirectory implements AsyncDisposable {
   constructor(
     readonly path: string,
-    private readonly lock: FileLock,
+    private readonly lock: FileLock | undefined,
     private readonly trees: Pick<TreeWork, 'remove'>,
   ) {}
 
@@ -80,7 +105,22 @@ export class StagingDirectory implements AsyncDisposable {
     try {
       await this.trees.remove(this.path);
     } finally {
-      this.lock.remove();
+      this.lock?.remove();
     }
+  }
+}
+
+/** What `take` gives, or `otherwise` on a full file system. */
+async function withRoom<Taken, Otherwise>(
+  path: string,
+  take: () => Promise<Taken>,
+  otherwise: Otherwise,
+): Promise<Taken | Otherwise> {
+  try {
+    return await take();
+  } catch (error) {
+    const failure = fromSystemError(error, path);
+    if (failure.code === 'ERR_NO_SPACE') return otherwise;
+    throw failure;
   }
 }

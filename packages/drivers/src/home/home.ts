@@ -13,7 +13,7 @@ import {
   type Mounter,
 } from '@layerstore/linux';
 import type { DriverOptions } from '../driver-options.js';
-import { HomeStaging } from './home-staging.js';
+import { HomeStaging, type StagingDirectory } from './home-staging.js';
 import { refuseInUse } from './in-use.js';
 import { treeWork, type TreeWork } from './tree-work.js';
 
@@ -114,19 +114,23 @@ export class Home {
   }
 
   async #takeOut(id: LayerId, directory: string, afterRename: (() => void) | undefined): Promise<void> {
-    await using staged = await this.staging.enter();
-    try {
-      renameSync(directory, staged.entry('layer'));
-    } catch (error) {
-      // Removed, or mounted upon, since it was looked at.
-      if (hasErrno(error, 'ENOENT')) return;
-      if (hasErrno(error, 'EBUSY')) refuseInUse(id, directory);
-      throw error;
-    }
+    await using out = await this.#toStaging(id, directory);
+    if (out === undefined) return;
     reachedStep('driver.remove.renamed', id);
     syncDirectory(dirname(directory));
     afterRename?.();
     reachedStep('driver.remove.unlinked', id);
+  }
+
+  async #toStaging(id: LayerId, directory: string): Promise<StagingDirectory | undefined> {
+    try {
+      return await this.staging.takeIn(directory);
+    } catch (error) {
+      // Removed, or mounted upon, since it was looked at.
+      if (hasErrno(error, 'ENOENT')) return undefined;
+      if (hasErrno(error, 'EBUSY')) refuseInUse(id, directory);
+      throw error;
+    }
   }
 }
 
