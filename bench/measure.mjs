@@ -1,0 +1,106 @@
+// One sample of one program: wall time, CPU time and greatest resident memory, of the program and all that it started.
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { undoLater } from './cleanup.mjs';
+
+/**
+ * @typedef {object} Sample
+ * @property {number} wall seconds
+ * @property {number} cpu seconds, user and system
+ * @property {number} memory bytes, greatest resident set of any one process
+ */
+
+const reports = mkdtempSync(join(tmpdir(), 'layerstore-bench-time-'));
+undoLater(() => rmSync(reports, { recursive: true }));
+
+/**
+ * Runs a program under GNU time. A small program stands between this process and the measured one because Linux lets a
+ * program inherit the greatest resident set of the process that forked it.
+ * @param {readonly string[]} argv
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string }} [options]
+ * @returns {Promise<Sample>}
+ * @throws Error with the program's stderr when it does not exit with 0
+ */
+export async function measure(argv, options = {}) {
+  const report = join(reports, 'report');
+  const started = process.hrtime.bigint();
+  await run(['/usr/bin/time', '--quiet', '-f', '%U %S %M', '-o', report, ...argv], options);
+  const wall = Number(process.hrtime.bigint() - started) / 1e9;
+  const [user = NaN, system = NaN, kibibytes = NaN] = readFileSync(report, 'utf8').trim().split(' ').map(Number);
+  return { wall, cpu: user + system, memory: kibibytes * 1024 };
+}
+
+/**
+ * Times a call in this process.
+ * @param {() => Promise<unknown>} call
+ * @returns {Promise<Sample>} `cpu` counts every thread; `memory` is this process's
+ */
+export async function measureCall(call) {
+  const before = process.cpuUsage();
+  const started = process.hrtime.bigint();
+  await call();
+  const wall = Number(process.hrtime.bigint() - started) / 1e9;
+  const { user, system } = process.cpuUsage(before);
+  return { wall, cpu: (user + system) / 1e6, memory: process.resourceUsage().maxRSS * 1024 };
+}
+
+/**
+ * Runs a program to its end, without blocking signals of this process.
+ * @param {readonly string[]} argv
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string }} [options]
+ * @returns {Promise<string>} what it wrote to stdout
+ */
+export async function run([program = '', ...argv], options = {}) {
+  const child = spawn(program, argv, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  const kill = undoLater(() => child.kill('SIGKILL'));
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+  const [code, signal] = await new Promise((resolve, reject) => {
+    child.on('error', reject).on('close', (...end) => resolve(end));
+  });
+  await kill();
+  if (code === 0) return stdout;
+  throw new Error(`${program} ${argv.join(' ')}: ended with ${signal ?? code}\n${stderr.slice(-2000)}`);
+}
+
+/** @param {string} program */
+export function isInstalled(program) {
+  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status === 0;
+}
+
+/**
+ * Waits until nothing else uses the processors, for at most two minutes.
+ * @returns {Promise<boolean>} false when it stayed busy
+ */
+export async function untilQuiet() {
+  for (let attempt = 0; attempt < 400; attempt += 1) {
+    const before = processorTimes();
+    await sleep(300);
+    const after = processorTimes();
+    if ((after.busy - before.busy) / (after.all - before.all) < 0.1) return true;
+  }
+  return false;
+}
+
+function processorTimes() {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+  const ticks = line.split(/\s+/).slice(1, 9).map(Number);
+  const all = ticks.reduce((sum, count) => sum + count, 0);
+  return { all, busy: all - (ticks[3] ?? 0) - (ticks[4] ?? 0) };
+}
+
+/**
+ * @param {readonly number[]} values
+ * @returns {{ median: number, minimum: number, maximum: number }}
+ */
+export function summary(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median = ((sorted[Math.ceil(middle) - 1] ?? NaN) + (sorted[Math.floor(middle)] ?? NaN)) / 2;
+  return { median, minimum: sorted[0] ?? NaN, maximum: sorted.at(-1) ?? NaN };
+}
