@@ -32,7 +32,7 @@ export function record(test: string, result: string): void {
   const line = `- **${test}** (${new Date().toISOString().slice(0, 10)}, ${soakMinutes} min): ${result}`;
   const lines = readFileSync(page, 'utf8').trimEnd().split('\n');
   const at = lines.findIndex((old) => old.startsWith(`- **${test}**`));
-  if (at === -1) lines.push(line);
+  if (at === -1) lines.push(...(lines.at(-1)?.startsWith('- **') === true ? [] : ['']), line);
   else lines[at] = line;
   writeFileSync(page, `${lines.join('\n')}\n`);
 }

@@ -27,7 +27,8 @@ export async function runVictim(operation: readonly string[], options: VictimOpt
   const { child, ended } = startVictim(operation, options);
   if (options.kill === 'randomly') {
     const [verb = ''] = operation;
-    await Promise.race([sleep(Math.random() * 1.1 * (durations.get(verb) ?? 600)), ended]);
+    // The first third of that time goes to starting Node.
+    await Promise.race([sleep((0.3 + Math.random() * 0.8) * (durations.get(verb) ?? 600)), ended]);
     child.kill('SIGKILL');
   }
   return ended;
