@@ -4,6 +4,7 @@ import type { LayerStore, OpenOptions } from '@layerstore/store';
 import { readGlobalOptions, type GlobalOptions, type LogLevel } from './global-options.js';
 import { lineLogger } from './logging.js';
 import { printableJson } from './output/printable.js';
+import { writeStdout } from './output/stdout.js';
 import { progressDisplay, type ProgressDisplay } from './progress/progress.js';
 import type { Interruption } from './signals.js';
 
@@ -49,11 +50,8 @@ export class Session {
   ): Promise<T> {
     const options = readGlobalOptions(command, process.env);
     this.logLevel = options.logLevel;
-    using display = await progressDisplay(
-      use.progress === true ? options.progress : 'none',
-      process.stderr,
-      process.env,
-    );
+    if (use.progress !== true) return await work({ signal: this.signal, onProgress: () => undefined }, options);
+    using display = await progressDisplay(options.progress, process.stderr, process.env);
     this.display = display;
     const onProgress = (event: Progress): void => display.listener(event);
     return await work({ signal: this.signal, onProgress }, options);
@@ -63,6 +61,7 @@ export class Session {
     const { LayerStore } = await import('@layerstore/store');
     return LayerStore.open({
       root,
+      oneShot: true,
       logger: lineLogger(options.logLevel, (line) => this.writeLine(line)),
       ...(options.driver === undefined ? {} : { driver: options.driver }),
       ...(options.storageOptions === undefined ? {} : { storageOptions: options.storageOptions }),
@@ -72,7 +71,12 @@ export class Session {
 
   /** Writes the command's output, a line or several, in one piece. */
   print(...lines: readonly string[]): void {
-    process.stdout.write(lines.map((line) => `${line}\n`).join(''));
+    writeStdout(lines.map((line) => `${line}\n`).join(''));
+  }
+
+  /** Writes output that is not lines of text. */
+  write(data: Buffer): void {
+    writeStdout(data);
   }
 
   printJson(value: unknown): void {

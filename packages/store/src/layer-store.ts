@@ -1,10 +1,10 @@
-import { setImmediate } from 'node:timers/promises';
 import type { ArchiveWorkers } from '@layerstore/archive';
 import { silentLogger, type Logger, type OperationOptions } from '@layerstore/core';
 import type { GraphDriver } from '@layerstore/drivers';
 import type { Mounter } from '@layerstore/linux';
 import { Containers } from './containers/containers.js';
 import type { StoreContext } from './context.js';
+import { releaseFiles } from './database/release-files.js';
 import type { SqliteEngine } from './database/sqlite.js';
 import { Images } from './images/images.js';
 import type { CheckOptions } from './maintenance/check.js';
@@ -29,6 +29,8 @@ export interface OpenOptions {
   readonly mountMethod?: 'auto' | 'fsopen' | 'mount';
   /** How long a write waits for other processes, in milliseconds; default 30 000. */
   readonly lockTimeoutMs?: number;
+  /** The process ends when the store is closed, which saves waiting until the database has let go of its files. */
+  readonly oneShot?: boolean;
   /** Forces a database engine. */
   readonly databaseEngine?: SqliteEngine;
 }
@@ -85,9 +87,9 @@ export class LayerStore implements AsyncDisposable {
     };
     const store = new LayerStore(context, async () => {
       await parts.end();
+      const { engine } = database;
       database[Symbol.dispose]();
-      // The database engine lets go of its files in the next turn of the event loop.
-      await setImmediate();
+      if (options.oneShot !== true) await releaseFiles(engine);
     });
     return store;
   }
@@ -173,6 +175,7 @@ class LazyParts {
     const { logger, storageOptions } = this.options;
     return openDriver(this.driverName, this.paths.home, {
       mounter: await this.mounter(),
+      workers: await this.workers(),
       ...(storageOptions === undefined ? {} : { storageOptions }),
       ...(logger === undefined ? {} : { logger }),
     });

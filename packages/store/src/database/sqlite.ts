@@ -4,8 +4,6 @@
  * Both are synchronous. Parameters are strings, safe integers and null; both give rows as records.
  */
 import { createRequire } from 'node:module';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { hasCode, StoreError } from '@layerstore/core';
 
 export type SqlValue = string | number | null;
@@ -43,15 +41,6 @@ export function openSqlite(path: string, engine?: SqliteEngine): SqliteConnectio
   return openLibsql(path, require);
 }
 
-/**
- * libsql frees a statement, and with the last one the files of its database, only when the garbage collector finds it.
- * Whoever unmounts the file system under a closed root would find it busy until then.
- */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-}
-
 interface RawStatement {
   run(...values: unknown[]): { changes: number | bigint };
   get(...values: unknown[]): unknown;
@@ -69,13 +58,7 @@ function openNodeSqlite(path: string, require: NodeJS.Require): SqliteConnection
   if (sqlite === undefined) return undefined;
   const { DatabaseSync } = sqlite as { DatabaseSync: new (path: string) => RawDatabase };
   const database = translated(path, () => new DatabaseSync(path));
-  return connection(
-    'node:sqlite',
-    path,
-    database,
-    (values) => values,
-    () => undefined,
-  );
+  return connection('node:sqlite', path, database, (values) => values);
 }
 
 function openLibsql(path: string, require: NodeJS.Require): SqliteConnection {
@@ -87,7 +70,7 @@ function openLibsql(path: string, require: NodeJS.Require): SqliteConnection {
   }
   const database = translated(path, () => new Database(path));
   // libsql takes a single null for a missing record of named parameters, so values always travel in an array.
-  return connection('libsql', path, database, (values) => [values], collectGarbage);
+  return connection('libsql', path, database, (values) => [values]);
 }
 
 /** Node 22 and 24 call node:sqlite experimental on stderr; a library does not print. */
@@ -109,7 +92,6 @@ function connection(
   path: string,
   database: RawDatabase,
   bind: (values: SqlValue[]) => unknown[],
-  afterClose: () => void,
 ): SqliteConnection {
   const statements = new Map<string, Statement>();
   const compile = (sql: string): Statement => {
@@ -136,7 +118,6 @@ function connection(
     close: () => {
       statements.clear();
       database.close();
-      afterClose();
     },
   };
 }
