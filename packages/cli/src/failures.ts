@@ -27,6 +27,17 @@ export function report(
   return failure.class.exit;
 }
 
+/**
+ * Whether the reader of stdout went away, as in `layerstore images | head -1`: the command ends without a word, as SIGPIPE ends
+ * other programs. A worker's error crosses threads as a record, which keeps only the text of its cause.
+ */
+export function isBrokenPipe(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (('code' in cause && cause.code === 'EPIPE') || cause.message.includes('EPIPE')) return true;
+  }
+  return false;
+}
+
 function stackOf(error: StoreError): string {
   const stacks: string[] = [];
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)

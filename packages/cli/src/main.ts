@@ -3,10 +3,10 @@
  *
  * Exit status: 0, 1 failure, 125 usage, 128 + n after a signal; `run` passes the program's own code.
  */
-import { report } from './failures.js';
+import { isBrokenPipe, report } from './failures.js';
 import { runProgram } from './program.js';
 import { Session } from './session.js';
-import { listenForSignals } from './signals.js';
+import { exitCodeOf, listenForSignals } from './signals.js';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
@@ -19,7 +19,9 @@ const session = new Session(interruption);
 try {
   await runProgram(process.argv.slice(2), session);
 } catch (error) {
-  if (!interruption.explains(error))
+  if (isBrokenPipe(error)) session.exitCode = exitCodeOf('SIGPIPE');
+  else if (!interruption.explains(error)) {
     session.exitCode = report(error, process.stderr, { stack: session.logLevel === 'debug' });
+  }
 }
 process.exitCode = interruption.exitCode ?? session.exitCode;

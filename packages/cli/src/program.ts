@@ -3,6 +3,7 @@ import { StoreError } from '@layerstore/core';
 import { catalogue } from './catalogue.js';
 import { Finished } from './failures.js';
 import { addGlobalOptions } from './global-options.js';
+import { writeStdout } from './output/stdout.js';
 import type { Session } from './session.js';
 
 const usageExit = 125;
@@ -36,7 +37,7 @@ export function buildProgram(session: Session): Command {
     .enablePositionalOptions()
     .helpCommand(false)
     .option('-v, --version', 'print the version')
-    .configureOutput({ outputError: () => undefined })
+    .configureOutput({ writeOut: writeStdout, outputError: () => undefined })
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .addHelpText('after', '\nRun `layerstore COMMAND --help` for what a command does, its options and examples.');

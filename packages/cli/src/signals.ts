@@ -2,11 +2,12 @@ import { constants } from 'node:os';
 import { hasCode } from '@layerstore/core';
 
 /** Convention of shells for a program that a signal ended. */
-const exitCodeOf = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE'): number => 128 + constants.signals[signal];
+export const exitCodeOf = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE'): number =>
+  128 + constants.signals[signal];
 
 /** How the user or the system asked this process to stop. */
 export interface Interruption {
-  /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP, and when nobody reads stdout any more. */
+  /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** Set once the process was asked to stop. */
   readonly exitCode: number | undefined;
@@ -18,8 +19,7 @@ export interface Interruption {
 
 /**
  * The first signal cancels what runs, which then takes back what is half made and ends; a second one ends the process at
- * once, and the next `prune` collects. A reader of stdout that went away (`layerstore images | head -1`) ends it without
- * a word, as SIGPIPE does for other programs.
+ * once, and the next `prune` collects.
  */
 export function listenForSignals(): Interruption {
   const controller = new AbortController();
@@ -37,28 +37,14 @@ export function listenForSignals(): Interruption {
       stop(exitCodeOf(name), name);
     });
   }
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    stop(exitCodeOf('SIGPIPE'), 'nobody reads the output');
-  });
-
   return {
     signal: controller.signal,
     get exitCode() {
       return exitCode;
     },
-    explains: (error) => exitCode !== undefined && (hasCode(error, 'ERR_ABORTED') || isBrokenPipe(error)),
+    explains: (error) => exitCode !== undefined && hasCode(error, 'ERR_ABORTED'),
     leaveCtrlCToProgram: () => {
       ctrlCIsForProgram = true;
     },
   };
-}
-
-/** A worker that writes to a stdout without reader fails with EPIPE, perhaps before this thread notices. */
-export function isBrokenPipe(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('code' in cause && cause.code === 'EPIPE') return true;
-    if (cause.message.includes('EPIPE')) return true;
-  }
-  return false;
 }

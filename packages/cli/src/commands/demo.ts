@@ -64,7 +64,7 @@ function printResult(session: Session, result: DemoResult): void {
     `Changes: ${countText(result)}`,
   );
   const shown = result.changes.slice(0, changesShown);
-  process.stdout.write(diffText(shown, { kinds: true, terminal: true }));
+  session.write(diffText(shown, { kinds: true, terminal: true }));
   if (result.changes.length > shown.length) session.print(`... and ${result.changes.length - shown.length} more`);
   session.print(
     '',

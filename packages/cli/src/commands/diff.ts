@@ -17,7 +17,7 @@ export function define(command: Command, session: Session): void {
       session.withStore(command, async (store, operation) => {
         const changes = await store.containers.changes(container, operation);
         if (options.json === true) session.printJson(changes);
-        else process.stdout.write(diffText(changes, { kinds: options.quiet !== true, terminal: process.stdout.isTTY }));
+        else session.write(diffText(changes, { kinds: options.quiet !== true, terminal: process.stdout.isTTY }));
       }),
     );
   addExamples(command, [
