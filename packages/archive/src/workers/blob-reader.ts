@@ -1,10 +1,15 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { digestFromHex, fromSystemError, StoreError, type Digest } from '@layerstore/core';
+import { hasErrno } from '@layerstore/linux';
 import type { ByteSource } from '../byte-source.js';
 import { BUFFER_SIZE } from '../compression/buffer.js';
 import type { JobControl } from './job-control.js';
 import type { BlobSource } from './jobs.js';
+
+/** How long to wait for the writer of a pipe, in milliseconds: at first, and after many waits in a row. */
+const SHORTEST_WAIT = 0.2;
+const LONGEST_WAIT = 10;
 
 /** Reads a blob in one reused buffer, counting and hashing it. */
 export class BlobReader implements Disposable {
@@ -13,26 +18,28 @@ export class BlobReader implements Disposable {
   readonly #owned: boolean;
   readonly #subject: string;
   readonly #hash: Hash = createHash('sha256');
+  readonly #control: JobControl;
+  readonly #expectedSize: number | undefined;
   #hashing = true;
-  #position: number | null;
-  #left: number;
+  #position: number | null = null;
+  #left = Number.POSITIVE_INFINITY;
 
-  /** @throws StoreError ERR_NOT_FOUND, ERR_IO; ERR_TRUNCATED when the file is shorter than the range */
-  constructor(
-    source: BlobSource,
-    private readonly control: JobControl,
-  ) {
+  /**
+   * @param expectedSize known to be wrong before anything is read (files), or as soon as there is more (streams)
+   * @throws StoreError ERR_IO; ERR_TRUNCATED when the file is shorter than the range; ERR_SIZE_MISMATCH
+   */
+  constructor(source: BlobSource, control: JobControl, expectedSize?: number) {
+    this.#control = control;
+    this.#expectedSize = expectedSize;
     this.#subject = 'path' in source ? source.path : `descriptor ${source.fd}`;
-    this.#owned = 'path' in source;
-    this.#fd = 'path' in source ? openBlob(source.path) : source.fd;
-    const offset = 'path' in source ? source.offset : undefined;
-    const length = 'path' in source ? source.length : undefined;
-    const range = length === undefined && offset === undefined;
-    this.#position = range ? null : (offset ?? 0);
-    this.#left = length ?? Number.POSITIVE_INFINITY;
-    if (length !== undefined && fstatSync(this.#fd).size < (offset ?? 0) + length) {
+    const opened = this.#attempt(() => openSource(source));
+    this.#fd = opened.fd;
+    this.#owned = opened.owned;
+    try {
+      this.#attempt(() => this.#measure(source));
+    } catch (error) {
       this[Symbol.dispose]();
-      throw new StoreError('ERR_TRUNCATED', 'the file ends before the layer does', { subject: this.#subject });
+      throw error;
     }
   }
 
@@ -46,18 +53,23 @@ export class BlobReader implements Disposable {
     return digestFromHex(this.#hash.digest('hex'));
   }
 
+  /** @throws StoreError ERR_SIZE_MISMATCH, once all has been read */
+  checkSize(): void {
+    if (this.#expectedSize !== undefined && this.#expectedSize !== this.size) throw this.#wrongSize(this.size);
+  }
+
   /** Continues where the last iteration ended: a second one reads the rest. */
   *[Symbol.iterator](): Generator<Buffer, void, undefined> {
     const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
-    for (;;) {
-      const count = this.#read(buffer);
-      if (count === 0) return;
+    for (let count = this.#read(buffer); count > 0; count = this.#read(buffer)) {
       this.size += count;
       this.#left -= count;
       if (this.#position !== null) this.#position += count;
+      // A stream may have no end: what exceeds the size that was announced is not read.
+      if (this.#expectedSize !== undefined && this.size > this.#expectedSize) throw this.#wrongSize('more');
       const chunk = buffer.subarray(0, count);
       if (this.#hashing) this.#hash.update(chunk);
-      this.control.advance(count);
+      this.#control.advance(count);
       yield chunk;
     }
   }
@@ -66,21 +78,54 @@ export class BlobReader implements Disposable {
     if (this.#owned) closeSync(this.#fd);
   }
 
+  #measure(source: BlobSource): void {
+    if (!('path' in source)) return;
+    const status = fstatSync(this.#fd);
+    const { offset = 0, length } = source;
+    if (length !== undefined && status.isFile() && status.size < offset + length) {
+      throw new StoreError('ERR_TRUNCATED', 'the file ends before the layer does', { subject: this.#subject });
+    }
+    if (length !== undefined || offset > 0) this.#position = offset;
+    if (length !== undefined) this.#left = length;
+    const size = length ?? (status.isFile() ? status.size - offset : this.#expectedSize);
+    if (size !== undefined && this.#expectedSize !== undefined && size !== this.#expectedSize) {
+      throw this.#wrongSize(size);
+    }
+  }
+
   #read(buffer: Buffer): number {
+    for (let wait = SHORTEST_WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+      try {
+        return readSync(this.#fd, buffer, 0, Math.min(buffer.length, this.#left), this.#position);
+      } catch (error) {
+        if (!hasErrno(error, 'EAGAIN')) throw fromSystemError(error, this.#subject);
+      }
+      this.#control.pause(wait);
+    }
+  }
+
+  #wrongSize(size: number | 'more'): StoreError {
+    const expected = this.#expectedSize ?? 0;
+    return new StoreError('ERR_SIZE_MISMATCH', `${expected} bytes were announced, there are ${size}`, {
+      subject: this.#subject,
+      hint: 'fetch or copy the archive again',
+    });
+  }
+
+  #attempt<T>(action: () => T): T {
     try {
-      return readSync(this.#fd, buffer, 0, Math.min(buffer.length, this.#left), this.#position);
+      return action();
     } catch (error) {
       throw fromSystemError(error, this.#subject);
     }
   }
 }
 
-function openBlob(path: string): number {
-  try {
-    return openSync(path, 'r');
-  } catch (error) {
-    throw fromSystemError(error, path);
-  }
+/** A pipe is opened once more without blocking: nobody could interrupt a thread that waits in read(2). */
+function openSource(source: BlobSource): { fd: number; owned: boolean } {
+  if ('path' in source) return { fd: openSync(source.path, constants.O_RDONLY), owned: true };
+  if (!fstatSync(source.fd).isFIFO()) return { fd: source.fd, owned: false };
+  return { fd: openSync(`/proc/self/fd/${source.fd}`, constants.O_RDONLY | constants.O_NONBLOCK), owned: true };
 }
 
 /** Reads to the end, for the sake of digest and size. */

@@ -43,6 +43,12 @@ export class JobControl {
     if (Atomics.load(this.stop, 0) !== 0) throw new StoreError('ERR_ABORTED', 'cancelled');
   }
 
+  /** Waits that many milliseconds; a cancellation ends it at once. @throws StoreError ERR_ABORTED */
+  pause(milliseconds: number): void {
+    Atomics.wait(this.stop, 0, 0, milliseconds);
+    this.check();
+  }
+
   #send(): void {
     this.#reported = this.#done;
     this.report(this.#done);

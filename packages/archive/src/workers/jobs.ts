@@ -46,6 +46,12 @@ export interface AppliedBlob extends AppliedLayer {
   readonly blobSize: number;
 }
 
+export interface FedBlob {
+  /** Absent for a plain tar of which no digest was announced: there it is the diff ID. */
+  readonly blobDigest?: Digest;
+  readonly blobSize: number;
+}
+
 export interface WrittenBytes {
   readonly digest: Digest;
   readonly size: number;
@@ -64,6 +70,22 @@ export interface Jobs {
       limits?: Partial<ApplyLimits>;
     };
     result: AppliedBlob;
+  };
+  /** The first half of an apply in two threads; {@link ArchiveWorkers} makes it of an `apply`. */
+  feed: {
+    job: {
+      source: BlobSource;
+      compression: Compression | 'auto';
+      expect?: Expectation;
+      limits?: Partial<ApplyLimits>;
+      ring: SharedArrayBuffer;
+    };
+    result: FedBlob;
+  };
+  /** The second half. */
+  unpack: {
+    job: { tree: LayerTree; tarSplitPath?: string; limits?: Partial<ApplyLimits>; ring: SharedArrayBuffer };
+    result: AppliedLayer;
   };
   /** Completes an applied layer over complete lowers. */
   settle: { job: { deferred: DeferredWork; tree: LayerTree; lowers: readonly LayerTree[] }; result: undefined };
@@ -86,6 +108,7 @@ export interface Jobs {
   export: { job: { path: string; to: WriteTarget }; result: WrittenBytes };
   'copy-tree': { job: { from: string; to: string }; result: undefined };
   'remove-tree': { job: { path: string }; result: undefined };
+  hash: { job: { source: BlobSource }; result: WrittenBytes };
   /** Writes the file system that holds `path` to disk. */
   sync: { job: { path: string }; result: undefined };
 }

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { digestFromHex, fromSystemError } from '@layerstore/core';
+import { hasErrno } from '@layerstore/linux';
 import type { ByteSource } from '../byte-source.js';
 import type { JobControl } from './job-control.js';
 import type { WriteTarget, WrittenBytes } from './jobs.js';
@@ -8,13 +9,15 @@ import type { WriteTarget, WrittenBytes } from './jobs.js';
 /** How long to wait for the reader of a pipe, in milliseconds, before looking for a cancellation again. */
 const PIPE_WAIT = 5;
 
-/** Writes bytes to a file or descriptor, counting and hashing them. */
+/**
+ * Writes bytes to a file or descriptor, counting and hashing them. A file that an error leaves behind is the caller's to
+ * remove.
+ */
 export class Output implements Disposable {
   readonly #fd: number;
   readonly #owned: boolean;
   readonly #subject: string;
   readonly #hash: Hash = createHash('sha256');
-  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   #size = 0;
 
   constructor(
@@ -52,9 +55,8 @@ export class Output implements Disposable {
       return writeSync(this.#fd, chunk, offset);
     } catch (error) {
       // Node opens the pipes of stdout without blocking; a slow reader is no fault.
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw fromSystemError(error, this.#subject);
-      this.control.check();
-      Atomics.wait(this.#pause, 0, 0, PIPE_WAIT);
+      if (!hasErrno(error, 'EAGAIN')) throw fromSystemError(error, this.#subject);
+      this.control.pause(PIPE_WAIT);
       return 0;
     }
   }

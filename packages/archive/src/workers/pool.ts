@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { silentLogger, StoreError, throwIfAborted, type Logger } from '@layerstore/core';
 import { ArchiveThread } from './archive-thread.js';
-import type { Job, JobKind, JobResult } from './jobs.js';
+import type { AppliedBlob, Job, JobKind, JobResult } from './jobs.js';
+import { applyInPair } from './paired-apply.js';
 
 export interface ArchiveWorkersOptions {
   /** Default: one per core, four at most. */
@@ -13,6 +14,8 @@ export interface RunJobOptions {
   readonly signal?: AbortSignal;
   /** Receives the bytes done so far, some twenty times a second. */
   readonly onProgress?: (done: number) => void;
+  /** Lets an `apply` take two threads, one to decompress and one to unpack, if two are free. */
+  readonly paired?: boolean;
 }
 
 interface Waiting {
@@ -45,24 +48,52 @@ export class ArchiveWorkers implements AsyncDisposable {
    */
   async run<Kind extends JobKind>(job: Job<Kind>, options: RunJobOptions = {}): Promise<JobResult<Kind>> {
     throwIfAborted(options.signal);
+    if (isApply(job) && options.paired === true && this.#spare >= 2) {
+      return await this.#applyInPair(job, options);
+    }
     const thread = this.#freeThread() ?? (await this.#wait(options.signal));
     this.#busy.add(thread);
     try {
-      return (await thread.run(job as unknown as Job, options.signal, options.onProgress)) as JobResult<Kind>;
+      const result = await thread.run(job as unknown as Job, options.signal, options.onProgress);
+      return revived(job.kind, result) as JobResult<Kind>;
     } finally {
       this.#giveBack(thread);
     }
   }
 
+  /** Cancels what runs, waits until it has cleaned up behind itself, and ends the threads. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     for (const { fail } of this.#waiting.splice(0)) fail(closed());
-    await Promise.all([...this.#idle.splice(0), ...this.#busy].map((thread) => thread.end()));
+    await Promise.all([...this.#idle.splice(0), ...this.#busy].map((thread) => thread.close()));
+  }
+
+  protected startThread(): ArchiveThread {
+    return new ArchiveThread();
+  }
+
+  /** Threads that a job would get at once. */
+  get #spare(): number {
+    return this.#closed || this.#waiting.length > 0 ? 0 : this.#limit - this.#busy.size;
+  }
+
+  /** Both halves get their threads in this turn of the event loop, so neither waits for a thread that the other has. */
+  #applyInPair(job: Job<'apply'>, options: RunJobOptions): Promise<AppliedBlob> {
+    const signal = options.signal === undefined ? {} : { signal: options.signal };
+    return applyInPair(
+      job,
+      (feed) => this.run(feed, options),
+      (unpack) => this.run(unpack, signal),
+    );
   }
 
   #freeThread(): ArchiveThread | undefined {
     if (this.#closed) throw closed();
-    return this.#idle.pop() ?? (this.#busy.size < this.#limit ? new ArchiveThread() : undefined);
+    for (let thread = this.#idle.pop(); thread !== undefined; thread = this.#idle.pop()) {
+      if (thread.alive) return thread;
+      this.#logger.warn({}, 'an archive thread ended while it was idle');
+    }
+    return this.#busy.size < this.#limit ? this.startThread() : undefined;
   }
 
   #wait(signal: AbortSignal | undefined): Promise<ArchiveThread> {
@@ -94,7 +125,7 @@ export class ArchiveWorkers implements AsyncDisposable {
     }
     const next = this.#closed ? undefined : this.#waiting.shift();
     if (next !== undefined) {
-      const heir = thread.alive ? thread : new ArchiveThread();
+      const heir = thread.alive ? thread : this.startThread();
       this.#busy.add(heir);
       next.start(heir);
       return;
@@ -102,6 +133,16 @@ export class ArchiveWorkers implements AsyncDisposable {
     this.#busy.delete(thread);
     if (thread.alive && !this.#closed) this.#idle.push(thread);
   }
+}
+
+/** A Buffer that crosses to another thread arrives as the Uint8Array that it is based on. */
+function revived(kind: JobKind, result: unknown): unknown {
+  if (kind !== 'changes') return result;
+  return (result as JobResult<'changes'>).map((change) => ({ ...change, path: Buffer.from(change.path) }));
+}
+
+function isApply(job: { readonly kind: JobKind }): job is Job<'apply'> {
+  return job.kind === 'apply';
 }
 
 function closed(): StoreError {

@@ -6,8 +6,9 @@ import { compress } from '../compression/compress.js';
 import { diffSize, findChanges } from '../diff/changes.js';
 import { writeDiff, writeTree } from '../diff/write.js';
 import { copyTree } from '../tree/copy.js';
-import { runApply } from './apply-job.js';
-import { BlobReader } from './blob-reader.js';
+import { runApply, runUnpack } from './apply-job.js';
+import { runFeed } from './feed-job.js';
+import { BlobReader, drain } from './blob-reader.js';
 import type { JobControl } from './job-control.js';
 import type { Job, JobKind, JobResult, WritePart, WriteTarget, WrittenBytes } from './jobs.js';
 import { layerTar } from './layer-content.js';
@@ -17,6 +18,8 @@ type Runners = { readonly [Kind in JobKind]: (job: Job<Kind>, control: JobContro
 
 const runners: Runners = {
   apply: runApply,
+  feed: runFeed,
+  unpack: runUnpack,
   settle: ({ deferred, tree, lowers }) => {
     settleDeferred(deferred, tree, lowers);
     return undefined;
@@ -49,6 +52,11 @@ const runners: Runners = {
   'remove-tree': ({ path }) => {
     removeTree(path);
     return undefined;
+  },
+  hash: ({ source }, control) => {
+    using blob = new BlobReader(source, control);
+    drain(blob);
+    return { digest: blob.digest(), size: blob.size };
   },
   sync: ({ path }) => {
     syncFileSystem(path);

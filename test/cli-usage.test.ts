@@ -1,0 +1,96 @@
+import { existsSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CommandLine } from './support/command.js';
+import { Scratch } from './support/scratch.js';
+
+let scratch: Scratch;
+let layerstore: CommandLine;
+
+beforeAll(() => {
+  scratch = new Scratch('usage');
+  layerstore = new CommandLine(scratch.file('root'));
+});
+afterAll(() => scratch[Symbol.dispose]());
+
+const verbs = [
+  ...['load', 'import', 'images', 'inspect', 'history', 'tag', 'save', 'rmi'],
+  ...['create', 'mount', 'unmount', 'diff', 'commit', 'export', 'ps', 'rm', 'run'],
+  ...['info', 'df', 'check', 'prune', 'demo', 'version', 'completion'],
+];
+
+describe('help', () => {
+  test('lists every command and exits with 0', () => {
+    for (const args of [[], ['--help'], ['help']]) {
+      const { code, stdout } = layerstore.run(...args);
+      expect(code).toBe(0);
+      for (const verb of verbs) expect(stdout).toMatch(new RegExp(`^ +${verb}\\b`, 'm'));
+    }
+  });
+
+  test.each(verbs)('of %s says what it does, with its options and the global ones', (verb) => {
+    const help = layerstore.run(verb, '--help');
+    expect(help.code).toBe(0);
+    expect(help.stdout).toMatch(new RegExp(`^Usage: layerstore ${verb}`));
+    expect(help.stdout).toContain('--root <dir>');
+    expect(layerstore.run('help', verb).stdout).toBe(help.stdout);
+    if (verb !== 'version') expect(help.stdout).toContain('\nExamples:\n');
+  });
+});
+
+describe('a command that is not understood', () => {
+  test.each([
+    ['an unknown command', ['imagse'], "layerstore: unknown command 'imagse'\nhint: did you mean images? "],
+    ['an unknown option', ['images', '--quite'], "layerstore: unknown option '--quite'\nhint: did you mean --quiet? "],
+    ['a missing argument', ['tag', 'x'], "layerstore: missing required argument 'REFERENCE'\nhint: "],
+    ['an argument too many', ['images', 'x'], "layerstore: too many arguments for 'images'"],
+    [
+      'a value that is no choice',
+      ['--progress', 'fast', 'images'],
+      "layerstore: option '--progress <mode>' argument 'fast'",
+    ],
+    ['a pair without a value', ['--storage-opt', 'size', 'images'], 'layerstore: --storage-opt size: not of the form'],
+    ['no archive', ['load'], 'layerstore: no archive was named\nhint: '],
+    ['two archives', ['load', 'a', '-i', 'b'], 'layerstore: FILE and --input name the same thing twice'],
+    [
+      'a layout on stdout',
+      ['save', 'x', '--format', 'oci-dir'],
+      'layerstore: --format oci-dir writes a directory\nhint: ',
+    ],
+    [
+      'help for an unknown command',
+      ['help', 'imagse'],
+      "layerstore: unknown command 'imagse'\nhint: did you mean images? ",
+    ],
+  ])('with %s exits with 125 and says what would be right', (_, args, message) => {
+    const { code, stdout, stderr } = layerstore.run(...args);
+    expect(code).toBe(125);
+    expect(stdout).toBe('');
+    expect(stderr.startsWith(message), stderr).toBe(true);
+    expect(stderr.split('\n').length).toBeLessThanOrEqual(3);
+  });
+});
+
+test('a mistyped root is not made', () => {
+  const { code, stderr } = layerstore.run('images', '--root', scratch.file('mistyped'));
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^layerstore: .*mistyped: there is no layerstore root here\nhint: /);
+  expect(existsSync(scratch.file('mistyped'))).toBe(false);
+});
+
+test('version prints one line, or a record', () => {
+  expect(layerstore.succeed('version')).toMatch(/^layerstore \d+\.\d+\.\d+\n$/);
+  expect(layerstore.succeed('--version')).toBe(layerstore.succeed('version'));
+  expect(layerstore.json('version')).toMatchObject({ node: process.versions.node });
+});
+
+test('an archive is not written to a terminal', () => {
+  const { code, stdout } = layerstore.shell('script --quiet --return --command "$layerstore save x" /dev/null');
+  expect(code).toBe(125);
+  expect(stdout).toContain('stdout is a terminal: an archive is not written to it');
+});
+
+test('an archive is not awaited from a terminal', () => {
+  const { code, stdout } = layerstore.shell('script --quiet --return --command "$layerstore load -" /dev/null');
+  expect(code).toBe(125);
+  expect(stdout).toContain('stdin is a terminal');
+});
