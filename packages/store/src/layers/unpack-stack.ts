@@ -14,7 +14,7 @@ import {
   type OperationOptions,
 } from '@layerstore/core';
 import type { AppliedLayer, ApplyLimits, ArchiveWorkers } from '@layerstore/archive';
-import type { GraphDriver } from '@layerstore/drivers';
+import type { ApplyTarget, GraphDriver } from '@layerstore/drivers';
 import type { StoreContext } from '../context.js';
 import { ChainLocks } from '../locks.js';
 import type { LoadedLayer } from '../model.js';
@@ -168,52 +168,75 @@ interface Unpacking {
   readonly options: UnpackOptions;
 }
 
-/** All layers at once; the first failure stops the others, and it is the one that is reported. */
+/** All layers at once, the largest first; the first failure stops the others, and it is the one that is reported. */
 async function unpackTogether(job: Unpacking, planned: readonly PlannedLayer[]): Promise<AppliedLayer[]> {
-  for (const layer of planned) await create(job, layer);
+  const targets = new Map<PlannedLayer, ApplyTarget>();
+  for (const layer of planned) targets.set(layer, await create(job, layer));
   const stop = new AbortController();
   const signal = job.options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, job.options.signal]);
-  const running = planned.map((layer) =>
-    apply(job, layer, signal).catch((error: unknown) => {
+  const results = new Map<PlannedLayer, AppliedLayer>();
+  const failures: unknown[] = [];
+  const paired = layerForTwoThreads(planned);
+  const bySize = [...targets].sort(([one], [two]) => sizeOf(two) - sizeOf(one));
+  const running = bySize.map(async ([layer, target]) => {
+    try {
+      results.set(layer, await apply(job, layer, target, { signal, paired: layer === paired }));
+    } catch (error) {
+      failures.push(error);
       stop.abort();
-      throw error;
-    }),
-  );
-  const outcomes = await Promise.allSettled(running);
-  const failures = outcomes
-    .filter((outcome) => outcome.status === 'rejected')
-    .map((outcome): unknown => outcome.reason);
-  if (failures.length > 0) throw failures.find((error) => !isAbort(error)) ?? failures[0];
-  const applied = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-  for (const [index, layer] of planned.entries()) await settle(job, layer, applied[index]);
-  return applied;
+    }
+  });
+  await Promise.all(running);
+  if (failures.length > 0) throw failures[0];
+  for (const layer of planned) await settle(job, layer, results.get(layer));
+  return planned.flatMap((layer) => results.get(layer) ?? []);
+}
+
+/** Below this many bytes of blob a second thread costs more than it saves. */
+const worthTwoThreads = 4 * 1024 * 1024;
+
+/** The layer that makes up most of the work: while it is unpacked by one thread, the others would be idle. */
+function layerForTwoThreads(planned: readonly PlannedLayer[]): PlannedLayer | undefined {
+  const total = planned.reduce((sum, layer) => sum + sizeOf(layer), 0);
+  return planned.find((layer) => sizeOf(layer) >= worthTwoThreads && sizeOf(layer) * 2 > total);
+}
+
+function sizeOf(layer: PlannedLayer): number {
+  return layer.input.file.length;
 }
 
 /** For drivers whose layers hold their parents' content. */
 async function unpackInOrder(job: Unpacking, planned: readonly PlannedLayer[]): Promise<AppliedLayer[]> {
   const applied: AppliedLayer[] = [];
   for (const layer of planned) {
-    await create(job, layer);
-    const result = await apply(job, layer, job.options.signal);
+    const target = await create(job, layer);
+    const paired = sizeOf(layer) >= worthTwoThreads;
+    const result = await apply(job, layer, target, { signal: job.options.signal, paired });
     await settle(job, layer, result);
     applied.push(result);
   }
   return applied;
 }
 
-async function create(job: Unpacking, layer: PlannedLayer): Promise<void> {
+async function create(job: Unpacking, layer: PlannedLayer): Promise<ApplyTarget> {
   await job.driver.create(layer.cacheId, layer.parentCacheId === undefined ? {} : { parent: layer.parentCacheId });
   reachedStep('unpack.created', layer.cacheId);
+  return job.driver.applyTarget(layer.cacheId);
 }
 
-async function apply(job: Unpacking, layer: PlannedLayer, signal: AbortSignal | undefined): Promise<AppliedLayer> {
+interface ApplyHow {
+  readonly signal: AbortSignal | undefined;
+  /** Whether to take two threads. */
+  readonly paired: boolean;
+}
+
+async function apply(job: Unpacking, layer: PlannedLayer, target: ApplyTarget, how: ApplyHow): Promise<AppliedLayer> {
   const { onProgress, limits } = job.options;
   const task = taskOf(layer.input);
   const label = labelOf(layer.input);
   const total = layer.input.file.length;
   onProgress?.({ kind: 'start', task, label, total });
   try {
-    const target = await job.driver.applyTarget(layer.cacheId);
     const applied = await job.workers.run(
       {
         kind: 'apply',
@@ -229,7 +252,8 @@ async function apply(job: Unpacking, layer: PlannedLayer, signal: AbortSignal | 
         ...(limits === undefined ? {} : { limits }),
       },
       {
-        ...(signal === undefined ? {} : { signal }),
+        ...(how.signal === undefined ? {} : { signal: how.signal }),
+        paired: how.paired,
         onProgress: (done) => onProgress?.({ kind: 'advance', task, done, total }),
       },
     );
@@ -290,8 +314,4 @@ function labelOf(input: LayerInput | undefined): string {
 
 function shortLabel(diffId: string): string {
   return diffId.replace(/^sha256:/, '').slice(0, 12);
-}
-
-function isAbort(error: unknown): boolean {
-  return StoreError.is(error) && error.code === 'ERR_ABORTED';
 }
