@@ -224,14 +224,15 @@ describe('the process', () => {
   });
 
   it('does not end while a job runs', async () => {
-    const pipe = silentPipe();
-    const body = `workers.run({ kind: 'hash', source: { path: ${JSON.stringify(pipe.path)} } }).then(({ size }) => console.log(size));`;
+    const path = join(test.path, 'pipe');
+    execFileSync('mkfifo', [path]);
+    const body = `workers.run({ kind: 'hash', source: { path: ${JSON.stringify(path)} } }).then(({ size }) => console.log(size));`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', script(body)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const output = child.stdout.setEncoding('utf8').toArray();
-    const writer = openSync(pipe.path, constants.O_WRONLY);
-    pipe.close();
+    // Returns when the job has opened the other end.
+    const writer = openSync(path, constants.O_WRONLY);
     await new Promise((resolve) => setTimeout(resolve, 500));
     writeFileSync(writer, 'late');
     closeSync(writer);
