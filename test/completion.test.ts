@@ -86,7 +86,7 @@ describe.skipIf(!has('zsh'))('zsh completion (needs zsh)', () => {
     const program = `
       zmodload zsh/zpty
       zpty shell 'TERM=xterm COLUMNS=200 zsh -f -i'
-      zpty -w shell 'PS1=; autoload -Uz compinit; compinit -u -D; source script.zsh; print rea""dy'
+      zpty -w shell 'autoload -Uz compinit; compinit -u -D; source script.zsh; PS1=rea""dy'
       zpty -r -m shell answer '*ready*'
       zpty -n -w shell $'${line}\\C-D'
       zpty -r -m shell answer '*${expected}*'

@@ -62,7 +62,9 @@ describe('the tarball of npm pack', () => {
 
   test('gives a command that runs', () => {
     expect(run('npx', 'layerstore', 'version')).toMatch(/^layerstore \d+\.\d+\.\d+\n$/);
-    expect(run('npx', 'layerstore', 'images', '--root', join(folder, 'root'))).toMatch(
+    const make = `import { LayerStore } from 'layerstore'; await (await LayerStore.open({ root: 'root' })).close();`;
+    run(process.execPath, '--input-type=module', '--eval', make);
+    expect(run('npx', 'layerstore', 'images', '--root', 'root')).toMatch(
       /^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE\n$/,
     );
   });
