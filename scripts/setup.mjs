@@ -20,6 +20,7 @@ const peers = [
   'buildah',
   'bzip2',
   'e2fsprogs',
+  'fish',
   'libarchive-tools',
   'libcap2-bin',
   'mmdebstrap',
@@ -30,6 +31,7 @@ const peers = [
   'umoci',
   'xfsprogs',
   'xz-utils',
+  'zsh',
   'zstd',
 ];
 

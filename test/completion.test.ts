@@ -2,10 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-
-const main = fileURLToPath(new URL('../packages/cli/dist/cli/main.js', import.meta.url));
+import { CommandLine, commandPath } from './support/command.js';
+import { makeDockerArchive, threeLayers } from './support/image.js';
+import { isRoot, Scratch } from './support/scratch.js';
 
 /** A directory in PATH with `layerstore`, the scripts, and files to complete. */
 let directory: string;
@@ -13,9 +13,12 @@ let environment: NodeJS.ProcessEnv;
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'layerstore-completion-'));
-  symlinkSync(main, join(directory, 'layerstore'));
+  symlinkSync(commandPath, join(directory, 'layerstore'));
   for (const shell of ['bash', 'zsh', 'fish']) {
-    writeFileSync(join(directory, `script.${shell}`), execFileSync(process.execPath, [main, 'completion', shell]));
+    writeFileSync(
+      join(directory, `script.${shell}`),
+      execFileSync(process.execPath, [commandPath, 'completion', shell]),
+    );
   }
   writeFileSync(join(directory, 'archive one.tar'), '');
   environment = {
@@ -35,32 +38,51 @@ function runShell(shell: string, ...args: string[]): string {
   return result.stdout;
 }
 
-describe.skipIf(!has('bash'))('bash completion (needs bash)', () => {
-  /** What bash would offer at the end of `line`, and where it would replace it from. */
-  function offered(line: string): string[] {
-    const program = `source script.bash; COMP_LINE=$1 COMP_POINT=\${#1} _layerstore; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    return runShell('bash', '--norc', '-c', program, 'bash', line)
-      .split('\n')
-      .filter((value) => value !== '');
-  }
+/** What bash would offer at the end of `line`, and where it would replace it from. */
+function offeredByBash(line: string): string[] {
+  const program = `source script.bash; COMP_LINE=$1 COMP_POINT=\${#1} _layerstore; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  return runShell('bash', '--norc', '-c', program, 'bash', line)
+    .split('\n')
+    .filter((value) => value !== '');
+}
 
+describe.skipIf(!has('bash'))('bash completion (needs bash)', () => {
   test('offers verbs and options', () => {
-    expect(offered('layerstore im')).toEqual(['import', 'images']);
-    expect(offered('layerstore images --no-')).toEqual(['--no-trunc']);
+    expect(offeredByBash('layerstore im')).toEqual(['import', 'images']);
+    expect(offeredByBash('layerstore images --no-')).toEqual(['--no-trunc']);
   });
 
   test('offers only what stands behind a colon or an equals sign, as bash replaces only that', () => {
-    expect(offered('layerstore save --format=oci-a')).toEqual(['oci-archive']);
+    expect(offeredByBash('layerstore save --format=oci-a')).toEqual(['oci-archive']);
   });
 
   test('offers files where files are wanted, whatever their names', () => {
-    expect(offered('layerstore load -i arch')).toEqual(['archive one.tar']);
+    expect(offeredByBash('layerstore load -i arch')).toEqual(['archive one.tar']);
   });
 
   test('never runs what was typed', () => {
-    offered('layerstore rmi $(touch executed) `touch executed` ; touch executed; ');
-    expect(has(join(directory, 'executed'))).toBe(false);
+    offeredByBash('layerstore rmi $(touch executed) `touch executed` ; touch executed; ');
     expect(runShell('ls', directory)).not.toContain('executed');
+  });
+});
+
+describe.skipIf(!isRoot || !has('bash'))('names of the store in bash completion (needs root and bash)', () => {
+  let scratch: Scratch;
+  beforeAll(() => {
+    scratch = new Scratch('completion');
+    const layerstore = new CommandLine(scratch.file('root'));
+    layerstore.succeed('load', makeDockerArchive(scratch.path, threeLayers, { reference: 'quay.io/a/test:1.2' }).path);
+    layerstore.succeed('create', 'quay.io/a/test:1.2', '--name', 'box');
+  });
+  afterAll(() => scratch[Symbol.dispose]());
+
+  test.each([
+    ['rmi ', ['quay.io/a/test:1.2']],
+    ['rmi quay.io/a/test:', ['1.2']],
+    ['rm ', ['box']],
+    ['inspect b', ['box']],
+  ])('are offered behind "%s"', (words, expected) => {
+    expect(offeredByBash(`layerstore --root=${scratch.file('root')} ${words}`)).toEqual(expected);
   });
 });
 
