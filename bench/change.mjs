@@ -8,6 +8,7 @@ import { debianImage } from './inputs.mjs';
 import { isInstalled, measure, measureCall, run, summary } from './measure.mjs';
 import { containersEnvironment, layerstore } from './peers.mjs';
 import { medianAndMinimum, publish, ratio } from './report.mjs';
+import { takeTurns } from './rounds.mjs';
 
 const counts = [1, 1000];
 const names = {
@@ -19,29 +20,29 @@ const names = {
 };
 
 /** @param {import('./run.mjs').Options} options */
-export async function change({ rounds, on, note, settle }) {
+export async function change({ rounds, on, note, busy }) {
   const image = await debianImage({ compression: 'gzip' });
   const results = [];
   for (const fileSystem of on) {
     results.push(
       ...(await withFileSystem(fileSystem, async (directory) => {
-        const sides = [await layerstoreSide(directory, image)];
-        if (isInstalled('buildah')) sides.push(await buildahSide(directory, image));
+        const machines = [await layerstoreSide(directory, image)];
+        if (isInstalled('buildah')) machines.push(await buildahSide(directory, image));
         const found = [];
         for (const count of counts) {
-          const samples = Object.fromEntries(Object.values(names).map((name) => [name, []]));
-          // The first round warms the process and is not counted.
-          for (let round = 0; round <= rounds; round += 1) {
-            note(`${count} changed, ${fileSystem}, round ${round} of ${rounds}`);
-            for (const side of sides) {
-              await settle();
-              const taken = await side.round(count, `${count}-${round}`);
-              if (round > 0) for (const [name, sample] of Object.entries(taken)) samples[name].push(sample);
-            }
-          }
+          const sides = machines.map(({ label, round }) => ({
+            label,
+            take: (number) => round(count, `${count}-${number}`),
+          }));
+          const samples = await takeTurns(sides, {
+            rounds,
+            warmUp: 1,
+            busy,
+            note: (text) => note(`${count} changed, ${fileSystem}, ${text}`),
+          });
           found.push({ count, fileSystem, samples });
         }
-        for (const side of sides) await side.end();
+        for (const { end } of machines) await end();
         return found;
       })),
     );
@@ -104,6 +105,7 @@ async function layerstoreSide(directory, image) {
   const [{ id } = { id: '' }] = await store.images.load({ path: image.ociLayout });
   const cli = (...argv) => measure([...layerstore, '--root', root, '--progress', 'none', ...argv]);
   return {
+    label: 'layerstore',
     async round(count, name) {
       const container = await changed(`call-${name}`, count);
       const taken = {
@@ -136,6 +138,7 @@ async function buildahSide(directory, image) {
   const buildah = (...argv) => run(['buildah', ...storage, ...argv], { env });
   const base = (await buildah('pull', '--quiet', `oci:${image.ociLayout}:latest`)).trim();
   return {
+    label: 'buildah',
     async round(count, name) {
       const container = `box-${name}`;
       await buildah('from', '--name', container, base);

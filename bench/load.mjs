@@ -5,6 +5,7 @@ import { debianImage, warm } from './inputs.mjs';
 import { summary } from './measure.mjs';
 import { floor, loaders } from './peers.mjs';
 import { mebibytes, medianAndMinimum, publish, ratio } from './report.mjs';
+import { takeTurns } from './rounds.mjs';
 
 const cases = [
   { title: 'gzip, one layer', compression: 'gzip', layers: 1 },
@@ -16,7 +17,7 @@ const cases = [
 const [ours, oursDocker] = loaders.map(({ name }) => name);
 
 /** @param {import('./run.mjs').Options} options */
-export async function load({ rounds, on, note, settle }) {
+export async function load({ rounds, on, note, busy }) {
   const results = [];
   for (const { title, ...form } of cases) {
     const image = await debianImage(form);
@@ -25,14 +26,17 @@ export async function load({ rounds, on, note, settle }) {
       ({ isThere, cannot }) => isThere() && cannot?.includes(form.compression) !== true,
     );
     for (const fileSystem of on) {
-      const samples = Object.fromEntries(peers.map(({ name }) => [name, []]));
-      for (let round = 0; round < rounds; round += 1) {
-        for (const peer of peers) {
-          note(`${title}, ${fileSystem}, round ${round + 1} of ${rounds}: ${peer.name}`);
-          await settle();
-          samples[peer.name].push(await withFileSystem(fileSystem, (directory) => peer.load(image, directory)));
-        }
-      }
+      const sides = peers.map((peer) => ({
+        label: peer.name,
+        take: async () => ({
+          [peer.name]: await withFileSystem(fileSystem, (directory) => peer.load(image, directory)),
+        }),
+      }));
+      const samples = await takeTurns(sides, {
+        rounds,
+        busy,
+        note: (text) => note(`${title}, ${fileSystem}, ${text}`),
+      });
       results.push({ title, fileSystem, form, samples });
     }
   }

@@ -3,14 +3,15 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { undoLater } from './cleanup.mjs';
+import { busySeconds } from './rounds.mjs';
 
 /**
  * @typedef {object} Sample
  * @property {number} wall seconds
  * @property {number} cpu seconds, user and system
  * @property {number} memory bytes, greatest resident set of any one process
+ * @property {number} busy seconds that the processors worked meanwhile, for whatever program
  */
 
 const reports = mkdtempSync(join(tmpdir(), 'layerstore-bench-time-'));
@@ -26,11 +27,13 @@ undoLater(() => rmSync(reports, { recursive: true }));
  */
 export async function measure(argv, options = {}) {
   const report = join(reports, 'report');
+  const busyBefore = busySeconds();
   const started = process.hrtime.bigint();
   await run(['/usr/bin/time', '--quiet', '-f', '%U %S %M', '-o', report, ...argv], options);
   const wall = Number(process.hrtime.bigint() - started) / 1e9;
+  const busy = busySeconds() - busyBefore;
   const [user = NaN, system = NaN, kibibytes = NaN] = readFileSync(report, 'utf8').trim().split(' ').map(Number);
-  return { wall, cpu: user + system, memory: kibibytes * 1024 };
+  return { wall, cpu: user + system, memory: kibibytes * 1024, busy };
 }
 
 /**
@@ -40,11 +43,13 @@ export async function measure(argv, options = {}) {
  */
 export async function measureCall(call) {
   const before = process.cpuUsage();
+  const busyBefore = busySeconds();
   const started = process.hrtime.bigint();
   await call();
   const wall = Number(process.hrtime.bigint() - started) / 1e9;
   const { user, system } = process.cpuUsage(before);
-  return { wall, cpu: (user + system) / 1e6, memory: process.resourceUsage().maxRSS * 1024 };
+  const busy = busySeconds() - busyBefore;
+  return { wall, cpu: (user + system) / 1e6, memory: process.resourceUsage().maxRSS * 1024, busy };
 }
 
 /**
@@ -71,27 +76,6 @@ export async function run([program = '', ...argv], options = {}) {
 /** @param {string} program */
 export function isInstalled(program) {
   return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status === 0;
-}
-
-/**
- * Waits until nothing else uses the processors, for at most two minutes.
- * @returns {Promise<boolean>} false when it stayed busy
- */
-export async function untilQuiet() {
-  for (let attempt = 0; attempt < 400; attempt += 1) {
-    const before = processorTimes();
-    await sleep(300);
-    const after = processorTimes();
-    if ((after.busy - before.busy) / (after.all - before.all) < 0.1) return true;
-  }
-  return false;
-}
-
-function processorTimes() {
-  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
-  const ticks = line.split(/\s+/).slice(1, 9).map(Number);
-  const all = ticks.reduce((sum, count) => sum + count, 0);
-  return { all, busy: all - (ticks[3] ?? 0) - (ticks[4] ?? 0) };
 }
 
 /**

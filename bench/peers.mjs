@@ -132,7 +132,7 @@ async function loadWithDocker(image, directory) {
     const before = daemon.cpu();
     const client = await measure([docker, '--host', daemon.socket, 'load', '--quiet', '--input', image.dockerArchive]);
     return {
-      wall: client.wall,
+      ...client,
       cpu: client.cpu + daemon.cpu() - before,
       memory: Math.max(client.memory, daemon.memory()),
     };

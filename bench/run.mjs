@@ -2,18 +2,17 @@
 //
 //   node bench/run.mjs load|change|start|memory|all [--rounds N] [--on tmpfs,ext4] [--busy]
 //
-// --busy: does not wait for idle processors before each sample; for trying the harness, not for figures.
+// --busy: takes samples also while other programs use the processors; for trying the harness, not for figures.
 import { parseArgs } from 'node:util';
 import { runAndCleanUp } from './cleanup.mjs';
 import { fileSystems } from './file-systems.mjs';
-import { untilQuiet } from './measure.mjs';
 
 /**
  * @typedef {object} Options
  * @property {number} rounds samples of each program in each case
  * @property {readonly import('./file-systems.mjs').FileSystem[]} on
  * @property {(text: string) => void} note says what is being done
- * @property {() => Promise<void>} settle waits until nothing else uses the processors
+ * @property {boolean} busy takes samples also while other programs use the processors
  */
 
 const benchmarks = {
@@ -49,9 +48,6 @@ if (process.getuid?.() !== 0) {
 await runAndCleanUp(async () => {
   for (const name of chosen) {
     const note = (text) => process.stderr.write(`bench: ${name}: ${text}\n`);
-    const settle = async () => {
-      if (!values.busy && !(await untilQuiet())) note('the processors stay busy: this sample may be too high');
-    };
-    await benchmarks[name]({ rounds, on, note, settle });
+    await benchmarks[name]({ rounds, on, note, busy: values.busy });
   }
 });

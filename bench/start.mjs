@@ -5,15 +5,16 @@ import { LayerStore } from 'layerstore';
 import { figure } from './chart.mjs';
 import { withFileSystem } from './file-systems.mjs';
 import { cache, manyImages } from './inputs.mjs';
-import { run, summary } from './measure.mjs';
+import { measure, summary } from './measure.mjs';
 import { undoLater } from './cleanup.mjs';
 import { layerstore } from './peers.mjs';
 import { publish, ratio } from './report.mjs';
+import { takeTurns } from './rounds.mjs';
 
 const runs = 10;
 
 /** @param {import('./run.mjs').Options} options */
-export async function start({ rounds, note, settle }) {
+export async function start({ rounds, note, busy }) {
   const place = mkdtempSync(join(cache(), 'start-'));
   const removePlace = undoLater(() => rmSync(place, { recursive: true }));
   const samples = await withFileSystem('ext4', async (directory) => {
@@ -29,18 +30,14 @@ export async function start({ rounds, note, settle }) {
       'layerstore images -q, 10,000 images': [...layerstore, '--root', roots.tenThousand, 'images', '-q'],
       'layerstore inspect of one in 10,000': [...layerstore, '--root', roots.tenThousand, 'inspect', 'many-5000'],
     };
-    const times = Object.fromEntries(Object.keys(commands).map((name) => [name, []]));
-    for (let round = 0; round < rounds; round += 1) {
-      for (const [name, argv] of Object.entries(commands)) {
-        note(`round ${round + 1} of ${rounds}: ${name}`);
-        await settle();
-        times[name].push(...(await hyperfine(argv, join(place, 'hyperfine.json'))));
-      }
-    }
-    return times;
+    const sides = Object.entries(commands).map(([name, argv]) => ({
+      label: name,
+      take: async () => ({ [name]: await hyperfine(argv, join(place, 'hyperfine.json')) }),
+    }));
+    return takeTurns(sides, { rounds, busy, note });
   });
   await removePlace();
-  const of = (name) => summary(samples[name]);
+  const of = (name) => summary(samples[name].flatMap(({ times }) => times));
   const base = of('node -e 0').median;
   const [ten, tenThousand] = ['layerstore images, 10 images', 'layerstore images, 10,000 images'].map(
     (name) => of(name).median,
@@ -102,8 +99,19 @@ async function fill(root, count) {
   }
 }
 
+/** A sample of several runs; `times` has the wall time of each, in seconds. */
 async function hyperfine(argv, report) {
   const command = argv.map((word) => `'${word}'`).join(' ');
-  await run(['hyperfine', '-N', '--warmup', '2', '--runs', String(runs), '--export-json', report, command]);
-  return JSON.parse(readFileSync(report, 'utf8')).results[0].times;
+  const sample = await measure([
+    'hyperfine',
+    '-N',
+    '--warmup',
+    '2',
+    '--runs',
+    String(runs),
+    '--export-json',
+    report,
+    command,
+  ]);
+  return { ...sample, times: JSON.parse(readFileSync(report, 'utf8')).results[0].times };
 }

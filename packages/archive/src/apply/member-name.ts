@@ -20,12 +20,14 @@ export const MAX_PATH_BYTES = 4095;
 export function cleanName(name: Buffer, what = 'the name'): Buffer {
   let end = name.length;
   while (end > 0 && name[end - 1] === SLASH) end--;
-  return isClean(name, end) ? name.subarray(0, end) : cleanByComponents(name, what);
+  // Most archives have no prefix, or this one; what else there is to clean is rare.
+  const begin = name[0] === DOT && name[1] === SLASH && end > 2 ? 2 : 0;
+  return isClean(name, begin, end) ? name.subarray(begin, end) : cleanByComponents(name, what);
 }
 
-function isClean(name: Buffer, end: number): boolean {
-  let start = 0;
-  for (let index = 0; index <= end; index++) {
+function isClean(name: Buffer, begin: number, end: number): boolean {
+  let start = begin;
+  for (let index = begin; index <= end; index++) {
     const byte = index === end ? SLASH : name[index];
     if (byte === 0) return false;
     if (byte !== SLASH) continue;

@@ -1,11 +1,10 @@
-import { StoreError } from '@layerstore/core';
 import { applyLayer, type AppliedLayer } from '../apply/apply-layer.js';
 import { resolveApplyLimits } from '../apply/limits.js';
 import { decompress } from '../compression/decompress.js';
 import { detectCompression, peek } from '../compression/detect.js';
 import { BlobReader, drain } from './blob-reader.js';
 import { RingReader } from './byte-ring.js';
-import { checkDiffId, checkDigest, mayBeDamage } from './expectation.js';
+import { blameDamage, checkDiffId, checkDigest } from './expectation.js';
 import type { JobControl } from './job-control.js';
 import type { AppliedBlob, Job } from './jobs.js';
 
@@ -42,12 +41,7 @@ function unpack(job: Job<'apply'>, blob: BlobReader, control: JobControl): { app
     });
     return { applied, plain };
   } catch (error) {
-    if (job.expect !== undefined && StoreError.is(error) && mayBeDamage.has(error.code)) {
-      drain(source);
-      drain(blob);
-      blob.checkSize();
-      if (job.expect.digest !== undefined) checkDigest(blob.digest(), job.expect, error);
-    }
+    blameDamage(error, blob, source, job.expect);
     throw error;
   }
 }

@@ -1,9 +1,8 @@
-import { StoreError } from '@layerstore/core';
 import { resolveApplyLimits } from '../apply/limits.js';
 import { decompress } from '../compression/decompress.js';
 import { detectCompression, peek } from '../compression/detect.js';
 import { BlobReader, drain } from './blob-reader.js';
-import { checkDigest, mayBeDamage } from './expectation.js';
+import { blameDamage, checkDigest } from './expectation.js';
 import { RingWriter } from './byte-ring.js';
 import type { JobControl } from './job-control.js';
 import type { FedBlob, Job } from './jobs.js';
@@ -29,12 +28,7 @@ export function runFeed(job: Job<'feed'>, control: JobControl): FedBlob {
     ring.end();
   } catch (error) {
     ring.fail();
-    if (job.expect !== undefined && StoreError.is(error) && mayBeDamage.has(error.code)) {
-      drain(source);
-      drain(blob);
-      blob.checkSize();
-      if (job.expect.digest !== undefined) checkDigest(blob.digest(), job.expect, error);
-    }
+    blameDamage(error, blob, source, job.expect);
     throw error;
   }
   drain(blob);
