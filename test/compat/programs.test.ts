@@ -33,12 +33,12 @@ describe.skipIf(!isRoot)('images of other programs (needs root)', () => {
   };
   const diffIds = (loaded: LoadedImage): string[] => loaded.layers.map((layer) => layer.diffId);
 
-  it.each([
+  it.for([
     ['docker-archive', 'docker-archive:', ':made:1'],
     ['oci-archive', 'oci-archive:', ':made:1'],
     ['oci', 'oci:', ':1'],
     ['dir', 'dir:', ''],
-  ])('loads what skopeo writes as %s', async (name, transport, suffix, context: TestContext) => {
+  ] as const)('loads what skopeo writes as %s', async ([name, transport, suffix], context) => {
     need(context, 'skopeo');
     const path = scratch.file(`skopeo-${name}`);
     skopeo('copy', `docker-archive:${image.path}`, `${transport}${path}${suffix}`);

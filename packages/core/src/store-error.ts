@@ -124,7 +124,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 /** Names come from archives and engines: a terminal must not obey escape sequences inside an error text. */
 function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is being removed
+   
   return text.replace(
     /[\u0000-\u001f\u007f-\u009f]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,

@@ -138,6 +138,17 @@ asRoot('symlinks as a way out (needs root)', () => {
     expect(readdirSync(outside)).toEqual(['secret']);
   });
 
+  it('a symlink of a lower layer out of the store is not followed when the layer above is settled', () => {
+    const lower = {
+      path: test.apply([symlink('way', outside), symlink('etc', outside)]).path,
+      dialect: 'overlay',
+    } as const;
+    const upper = test.apply([file('way/secret', 'harm'), hardLink('stolen', 'etc/secret')]);
+    const tree = { path: upper.path, dialect: 'overlay' } as const;
+    expect(refusal(() => settleDeferred(upper.applied.deferred, tree, [lower])).code).toBe('ERR_MALFORMED_ARCHIVE');
+    expect(readFileSync(join(upper.path, 'way/secret'), 'latin1')).toBe('harm');
+  });
+
   it('a circle of symlinks ends with an error', () => {
     expectRefused([symlink('a', 'b/x'), symlink('b', 'a/x'), file('a/file', '')], 'ERR_MALFORMED_ARCHIVE');
   });
@@ -204,8 +215,33 @@ asRoot('hard links as a way out (needs root)', () => {
     expect(readFileSync(join(lower, 'bin/su'), 'latin1')).toBe('good');
   });
 
+  it('a hard link through earlier members, replaced one by one, ends in the layer', () => {
+    const members = [
+      directory('d'),
+      file('d/x', 'inner'),
+      symlink('s', 'd'),
+      hardLink('l', 's/x'),
+      symlink('d', outside),
+      hardLink('m', 'd/secret'),
+    ];
+    for (const dialect of dialects) {
+      const { path, applied } = test.apply(members, dialect);
+      expect(readFileSync(join(path, 'l'), 'latin1')).toBe('inner');
+      expect(refusal(() => settleDeferred(applied.deferred, { path, dialect }, []))).toMatchObject({ subject: 'm' });
+    }
+    expect(statSync(join(outside, 'secret')).nlink, 'A FILE OUTSIDE THE LAYER WAS LINKED').toBe(1);
+  });
+
   it('a hard link that replaces the directory of its target is refused', () => {
     expectRefused([file('d/x', '1'), hardLink('d', 'd/x')], 'ERR_MALFORMED_ARCHIVE', 'd');
+  });
+
+  it('a hard link to a pseudo-link that is itself one to a missing file is left for later, not made to what holds its place', () => {
+    const { path, applied } = test.apply([hardLink('.wh..wh.plnk/1.2', 'missing'), hardLink('a', '.wh..wh.plnk/1.2')]);
+    expect(applied.deferred.links).toEqual([{ path: 'a', target: 'missing', lower: true }]);
+    expect(refusal(() => settleDeferred(applied.deferred, { path, dialect: 'overlay' }, [])).code).toBe(
+      'ERR_MALFORMED_ARCHIVE',
+    );
   });
 
   it('a hard link to a whiteout is refused, in the form of the archive and of the overlay', () => {

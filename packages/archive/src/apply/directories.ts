@@ -18,11 +18,11 @@ export class Directories implements Disposable {
   readonly #byPath = new Map<string, Directory>();
   /** Least recently opened first; the root is not in it. */
   readonly #open = new Set<Directory>();
-  readonly #syscalls: FileSyscalls;
+  readonly syscalls: FileSyscalls;
 
   /** Opens the root. @throws SystemError */
   constructor(syscalls: FileSyscalls, rootPath: string) {
-    this.#syscalls = syscalls;
+    this.syscalls = syscalls;
     this.root = new Directory(undefined, '', { kind: 'implied' }, undefined);
     this.root.fd = syscalls.openat(AT_FDCWD, rootPath, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     this.#byPath.set('', this.root);
@@ -89,11 +89,11 @@ export class Directories implements Disposable {
     let fd = from.fd;
     for (let next = missing.pop(); next !== undefined; next = missing.pop()) {
       try {
-        const opened = this.#syscalls.openat(fd, next.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-        if (fd !== from.fd) this.#syscalls.close(fd);
+        const opened = this.syscalls.openat(fd, next.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (fd !== from.fd) this.syscalls.close(fd);
         fd = opened;
       } catch (error) {
-        if (fd !== from.fd) this.#syscalls.close(fd);
+        if (fd !== from.fd) this.syscalls.close(fd);
         throw error;
       }
     }
@@ -111,6 +111,6 @@ export class Directories implements Disposable {
   #close(directory: Directory): void {
     const fd = directory.fd;
     directory.fd = -1;
-    this.#syscalls.close(fd);
+    this.syscalls.close(fd);
   }
 }

@@ -94,7 +94,9 @@ export class HardLinks {
   #linkPseudo(place: Place, name: Buffer): void {
     const target = this.#pseudoLink(name);
     if (target === undefined) throw malformed(`the hard link points to a missing pseudo-link: ${nameText(name)}`);
-    this.#writer.hardLink(place, target);
+    const waiting = this.#waiting.get(target.directory.pathOf(target.name));
+    if (waiting === undefined) this.#writer.hardLink(place, target);
+    else this.#defer({ ...waiting, place });
   }
 
   #defer(link: Waiting): void {

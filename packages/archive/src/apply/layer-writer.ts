@@ -51,11 +51,11 @@ export class LayerWriter implements Disposable {
   #last: Directory;
 
   constructor(syscalls: FileSyscalls, tree: LayerTree, recorder?: SplitRecorder) {
+    this.#attributes = new AttributeWriter(syscalls);
     const directories = new Directories(syscalls, tree.path);
     this.#directories = directories;
     this.#recorder = recorder;
     this.#last = directories.root;
-    this.#attributes = new AttributeWriter(syscalls);
     this.#sideRoom = new SideRoom(syscalls, directories, tree.path);
     this.lost = recorder === undefined ? undefined : new LostContent(syscalls, directories, this.#sideRoom);
     this.#contents = new LayerContents({

@@ -37,18 +37,21 @@ export function settleDeferred(
   syscalls: FileSyscalls = nativeSyscalls(),
 ): void {
   try {
-    using settlement = new Settlement(tree, lowers, syscalls);
-    settlement.run(deferred);
+    const attributes = new AttributeWriter(syscalls);
+    using directories = new Directories(syscalls, tree.path);
+    using below = new LayerStack(lowers);
+    using whole = deferred.links.length > 0 ? new LayerStack([tree, ...lowers]) : undefined;
+    new Settlement(tree, attributes, directories, below, whole).run(deferred);
   } catch (error) {
     throw fromSystemError(error, tree.path);
   }
 }
 
-class Settlement implements Disposable {
-  readonly #lowers: LayerStack;
-  readonly #whole: LayerStack;
-  readonly #directories: Directories;
+class Settlement {
   readonly #attributes: AttributeWriter;
+  readonly #directories: Directories;
+  readonly #lowers: LayerStack;
+  readonly #whole: LayerStack | undefined;
   readonly #contents: LayerContents;
   readonly #walker: PathWalker;
   readonly #members: MemberWriter;
@@ -56,23 +59,29 @@ class Settlement implements Disposable {
   /** Where a lower file was copied to, by its absolute path. */
   readonly #copies = new Map<string, Place>();
 
-  constructor(tree: LayerTree, lowers: readonly LayerTree[], syscalls: FileSyscalls) {
-    this.#lowers = new LayerStack(lowers);
-    this.#whole = new LayerStack([tree, ...lowers]);
-    this.#directories = new Directories(syscalls, tree.path);
-    this.#attributes = new AttributeWriter(syscalls);
-    const { dialect } = tree;
+  /** @param whole the layer on top of its lowers; needed for links */
+  constructor(
+    tree: LayerTree,
+    attributes: AttributeWriter,
+    directories: Directories,
+    lowers: LayerStack,
+    whole: LayerStack | undefined,
+  ) {
+    this.#attributes = attributes;
+    this.#directories = directories;
+    this.#lowers = lowers;
+    this.#whole = whole;
     this.#contents = new LayerContents({
-      syscalls,
-      directories: this.#directories,
-      dialect,
-      attributes: this.#attributes,
+      syscalls: directories.syscalls,
+      directories,
+      dialect: tree.dialect,
+      attributes,
       // Symlinks were followed when the paths were noted down; what is a symlink now may not have been one then.
       followsSymlinks: false,
     });
     this.#marks = marksFor(this.#contents);
     this.#walker = new PathWalker(this.#contents, (directory) => this.#marks.makeOpaque(directory, 'replaced'));
-    this.#members = new MemberWriter(this.#contents, this.#attributes, this.#walker);
+    this.#members = new MemberWriter(this.#contents, attributes, this.#walker);
   }
 
   run(deferred: DeferredWork): void {
@@ -84,12 +93,6 @@ class Settlement implements Disposable {
     if (deferred.opaqueRoot) this.#hideLowerRoots();
     for (const path of deferred.whiteouts) this.#dropIdleWhiteouts(path);
     finishDirectories(this.#directories, this.#attributes);
-  }
-
-  [Symbol.dispose](): void {
-    this.#directories[Symbol.dispose]();
-    this.#whole[Symbol.dispose]();
-    this.#lowers[Symbol.dispose]();
   }
 
   /** Links to lower files first, then those to files of this layer, which may themselves be such links. */
@@ -136,7 +139,7 @@ class Settlement implements Disposable {
     const key = lower.path.toString('latin1');
     const earlier = this.#copies.get(key);
     if (earlier !== undefined) return earlier;
-    const visible = this.#whole.lookup(bytes(link.target));
+    const visible = this.#whole?.lookup(bytes(link.target));
     const target = visible?.path.equals(lower.path) === true ? this.#lowerPlace(link.target, lower.status) : place;
     this.#members.write(target, entryFrom(lower), () => readContent(this.#lowers, bytes(link.target)));
     this.#copies.set(key, target);
