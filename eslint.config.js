@@ -23,10 +23,22 @@ export default tseslint.config(
       'no-console': 'error',
       'no-restricted-syntax': [
         'error',
-        { selector: "MemberExpression[object.name='process'][property.name='exit']", message: 'the library never exits' },
-        { selector: "MemberExpression[object.name='process'][property.name='stdout']", message: 'the library never prints' },
-        { selector: "MemberExpression[object.name='process'][property.name='stderr']", message: 'the library never prints' },
-        { selector: "MemberExpression[object.name='process'][property.name='env']", message: 'no option is read from the environment below the CLI' },
+        {
+          selector: "MemberExpression[object.name='process'][property.name='exit']",
+          message: 'the library never exits',
+        },
+        {
+          selector: "MemberExpression[object.name='process'][property.name='stdout']",
+          message: 'the library never prints',
+        },
+        {
+          selector: "MemberExpression[object.name='process'][property.name='stderr']",
+          message: 'the library never prints',
+        },
+        {
+          selector: "MemberExpression[object.name='process'][property.name='env']",
+          message: 'no option is read from the environment below the CLI',
+        },
       ],
     },
   },

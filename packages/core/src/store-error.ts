@@ -124,7 +124,6 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 /** Names come from archives and engines: a terminal must not obey escape sequences inside an error text. */
 function printable(text: string): string {
-   
   return text.replace(
     /[\u0000-\u001f\u007f-\u009f]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
