@@ -121,11 +121,16 @@ export class BlobReader implements Disposable {
   }
 }
 
-/** A pipe is opened once more without blocking: nobody could interrupt a thread that waits in read(2). */
 function openSource(source: BlobSource): { fd: number; owned: boolean } {
-  if ('path' in source) return { fd: openSync(source.path, constants.O_RDONLY), owned: true };
-  if (!fstatSync(source.fd).isFIFO()) return { fd: source.fd, owned: false };
-  return { fd: openSync(`/proc/self/fd/${source.fd}`, constants.O_RDONLY | constants.O_NONBLOCK), owned: true };
+  const owned = 'path' in source;
+  const fd = owned ? openSync(source.path, constants.O_RDONLY) : source.fd;
+  if (!fstatSync(fd).isFIFO()) return { fd, owned };
+  // Nobody could interrupt a thread that waits for a writer in read(2), so a pipe is opened once more, without waiting.
+  try {
+    return { fd: openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK), owned: true };
+  } finally {
+    if (owned) closeSync(fd);
+  }
 }
 
 /** Reads to the end, for the sake of digest and size. */

@@ -155,7 +155,8 @@ describe('archive threads', () => {
 
   it('that are closed stop what runs, refuse what waits, and take nothing more', async () => {
     const pipe = silentPipe();
-    const jobs = [1, 2, 3].map(() => failure(workers.run({ kind: 'hash', source: { fd: pipe.fd } })));
+    const sources = [{ fd: pipe.fd }, { path: pipe.path }, { fd: pipe.fd }];
+    const jobs = sources.map((source) => failure(workers.run({ kind: 'hash', source })));
     await workers[Symbol.asyncDispose]();
     for (const job of jobs) expect((await job).code).toBe('ERR_CLOSED');
     expect((await failure(workers.run({ kind: 'sync', path: test.path }))).code).toBe('ERR_CLOSED');
