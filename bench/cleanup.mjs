@@ -20,7 +20,7 @@ export function undoLater(undo) {
 
 async function undoEverything() {
   for (const [key, undo] of [...pending].reverse()) {
-    pending.delete(key);
+    if (!pending.delete(key)) continue;
     try {
       await undo();
     } catch (error) {

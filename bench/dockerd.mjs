@@ -32,7 +32,7 @@ export async function startDockerd(directory) {
     '--ip6tables=false',
     '--log-level=error',
   ];
-  const daemon = spawn(dockerd, argv, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const daemon = spawn(dockerd, argv, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let stderr = '';
   daemon.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
   const ended = new Promise((resolve) => daemon.on('close', resolve));

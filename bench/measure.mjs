@@ -14,9 +14,6 @@ import { busySeconds } from './rounds.mjs';
  * @property {number} busy seconds that the processors worked meanwhile, for whatever program
  */
 
-const reports = mkdtempSync(join(tmpdir(), 'layerstore-bench-time-'));
-undoLater(() => rmSync(reports, { recursive: true }));
-
 /**
  * Runs a program under GNU time. A small program stands between this process and the measured one because Linux lets a
  * program inherit the greatest resident set of the process that forked it.
@@ -26,13 +23,16 @@ undoLater(() => rmSync(reports, { recursive: true }));
  * @throws Error with the program's stderr when it does not exit with 0
  */
 export async function measure(argv, options = {}) {
-  const report = join(reports, 'report');
+  const directory = mkdtempSync(join(tmpdir(), 'layerstore-bench-time-'));
+  const remove = undoLater(() => rmSync(directory, { recursive: true }));
+  const report = join(directory, 'report');
   const busyBefore = busySeconds();
   const started = process.hrtime.bigint();
   await run(['/usr/bin/time', '--quiet', '-f', '%U %S %M', '-o', report, ...argv], options);
   const wall = Number(process.hrtime.bigint() - started) / 1e9;
   const busy = busySeconds() - busyBefore;
   const [user = NaN, system = NaN, kibibytes = NaN] = readFileSync(report, 'utf8').trim().split(' ').map(Number);
+  await remove();
   return { wall, cpu: user + system, memory: kibibytes * 1024, busy };
 }
 
@@ -59,8 +59,14 @@ export async function measureCall(call) {
  * @returns {Promise<string>} what it wrote to stdout
  */
 export async function run([program = '', ...argv], options = {}) {
-  const child = spawn(program, argv, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-  const kill = undoLater(() => child.kill('SIGKILL'));
+  // A process group of its own, so that whatever the program started ends with it.
+  const child = spawn(program, argv, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...options });
+  let killed = false;
+  const forget = undoLater(() => {
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+    killed = true;
+    process.kill(-child.pid, 'SIGKILL');
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
@@ -68,7 +74,9 @@ export async function run([program = '', ...argv], options = {}) {
   const [code, signal] = await new Promise((resolve, reject) => {
     child.on('error', reject).on('close', (...end) => resolve(end));
   });
-  await kill();
+  // The cleaning up ends this process; whoever waits for the program must not clean up beside it.
+  if (killed) await new Promise(() => undefined);
+  await forget();
   if (code === 0) return stdout;
   throw new Error(`${program} ${argv.join(' ')}: ended with ${signal ?? code}\n${stderr.slice(-2000)}`);
 }

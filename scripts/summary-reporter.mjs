@@ -8,12 +8,13 @@ export class SummaryReporter {
     for (const module of modules) {
       counts.failed += module.errors().length;
       for (const test of module.children.allTests()) {
-        const { state } = test.result();
+        const { state, note } = test.result();
         if (state === 'passed') counts.passed += 1;
         else if (state === 'failed') counts.failed += 1;
         else {
           counts.skipped += 1;
-          const line = `${module.relativeModuleId}: ${titleOfSkipped(test)}`;
+          const reason = note === undefined ? '' : ` (${note})`;
+          const line = `${module.relativeModuleId}: ${titleOfSkipped(test)}${reason}`;
           skipped.set(line, (skipped.get(line) ?? 0) + 1);
         }
       }
