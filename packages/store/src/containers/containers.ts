@@ -12,7 +12,11 @@ export class Containers {
   /** @internal */
   constructor(private readonly context: StoreContext) {}
 
-  /** Makes a writable layer over an image; nothing is mounted. {@link createContainer} has the details. */
+  /**
+   * Makes a writable layer over an image; nothing is mounted. Durable on return.
+   * Cost: a few directories (overlay2), a copy of the image (vfs).
+   * @throws StoreError ERR_IMAGE_NOT_FOUND, ERR_EXISTS for a taken name, ERR_INVALID_ID, ERR_UNKNOWN_OPTION, ERR_MAX_DEPTH
+   */
   async create(image: string, options: CreateContainerOptions = {}): Promise<ContainerSummary> {
     const { createContainer } = await import('./create.js');
     const { containerSummary } = await import('./container-records.js');
@@ -33,7 +37,8 @@ export class Containers {
 
   /**
    * Mounts the view, or takes one more hold on it. A `persistent` hold (the default) lasts until {@link unmount}; one of this
-   * `process` ends with it. {@link mountContainer} has the details.
+   * `process` ends with it. A mount that survived a crash is adopted.
+   * @throws StoreError ERR_CONTAINER_NOT_FOUND, ERR_NEEDS_ROOT, ERR_MOUNT_FAILED
    */
   async mount(nameOrId: string, options: { lifetime?: MountLifetime; signal?: AbortSignal } = {}): Promise<Mounted> {
     const { mountContainer } = await import('./mount.js');
@@ -52,7 +57,11 @@ export class Containers {
     return containerChanges(this.context, nameOrId, options);
   }
 
-  /** Makes an image of the container. {@link commitContainer} has the details. */
+  /**
+   * Makes an image of a container: its image's layers and one more with what the container changed. Durable on return.
+   * Cost: proportional to the changes; lower layers are not walked. Programs that write meanwhile may be caught half-way.
+   * @throws StoreError ERR_CONTAINER_NOT_FOUND, ERR_INVALID_REFERENCE, ERR_STORE_DAMAGED, ERR_NO_SPACE, ERR_IO
+   */
   async commit(nameOrId: string, reference?: string, options: CommitOptions = {}): Promise<LoadedImage> {
     const { commitContainer } = await import('./commit.js');
     return commitContainer(this.context, nameOrId, reference, options);
@@ -64,7 +73,10 @@ export class Containers {
     return exportContainer(this.context, nameOrId, target, options);
   }
 
-  /** Runs a command in the view; not a security boundary. {@link runInContainer} has the details. */
+  /**
+   * Runs a command in the view: mount namespace and chroot, for trusted programs. An empty command means the image's own.
+   * @throws StoreError ERR_CONTAINER_NOT_FOUND, ERR_INVALID_ARGUMENT without any command, ERR_NEEDS_ROOT
+   */
   async run(nameOrId: string, command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     const { runInContainer } = await import('./run.js');
     return runInContainer(this.context, nameOrId, command, options);
