@@ -23,6 +23,7 @@ export function truncate(text: string, width: number): string {
   return characters.length <= width ? text : `${characters.slice(0, width - 1).join('')}…`;
 }
 
+/** Characters outside the basic plane take two units of a string and one place on the screen. */
 function textWidth(text: string): number {
-  return Array.from(text).length;
+  return text.length - (text.match(/[\ud800-\udbff]/g)?.length ?? 0);
 }

@@ -75,15 +75,37 @@ export function namesOf(database: MetaDatabase, image: Digest): string[] {
     .map((row) => String(row['reference']));
 }
 
-export function allNames(database: MetaDatabase): Map<string, string[]> {
-  const names = new Map<string, string[]>();
-  for (const row of database.prepare('SELECT reference, image FROM names ORDER BY reference').all()) {
-    const image = String(row['image']);
-    const list = names.get(image);
-    if (list === undefined) names.set(image, [String(row['reference'])]);
-    else list.push(String(row['reference']));
+/**
+ * Every image with its canonical references, newest first. Tables come as one JSON text each: the engines need longer to hand over ten
+ * thousand rows than to read them.
+ */
+export function allNamedImages(database: MetaDatabase): { row: Row; references: string[] }[] {
+  const { images, names } = database.read(() => ({
+    images: readList<Row>(
+      database,
+      `json_object('id', id, 'chain_id', chain_id, 'manifest', manifest, 'manifest_type', manifest_type, 'size', size,
+         'layers', layers, 'os', os, 'architecture', architecture, 'variant', variant, 'created', created, 'stored', stored)`,
+      'images',
+    ),
+    names: readList<[image: string, reference: string]>(database, 'json_array(image, reference)', 'names'),
+  }));
+  const references = new Map<unknown, string[]>();
+  for (const [image, reference] of names) {
+    const list = references.get(image);
+    if (list === undefined) references.set(image, [reference]);
+    else list.push(reference);
   }
-  return names;
+  return images.sort(newestFirst).map((row) => ({ row, references: references.get(row['id'])?.sort() ?? [] }));
+}
+
+function newestFirst(one: Row, two: Row): number {
+  const age = (two['created'] as number) - (one['created'] as number);
+  return age === 0 ? ((one['id'] as string) < (two['id'] as string) ? -1 : 1) : age;
+}
+
+function readList<Item>(database: MetaDatabase, item: string, table: string): Item[] {
+  const list = database.prepare(`SELECT json_group_array(${item}) AS list FROM ${table}`).get()?.['list'];
+  return JSON.parse(typeof list === 'string' ? list : '[]') as Item[];
 }
 
 /** @throws StoreError ERR_STORE_DAMAGED naming the record */

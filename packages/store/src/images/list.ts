@@ -3,13 +3,11 @@ import type { StoreContext } from '../context.js';
 import type { Row } from '../database/sqlite.js';
 import type { ImageSummary } from '../model.js';
 import { familiar } from './names.js';
-import { allImages, allNames, decodeImage, type ImageRecord } from './image-records.js';
+import { allNamedImages, decodeImage, type ImageRecord } from './image-records.js';
 
-/** Every image, newest first. A record that cannot be read is listed as damaged and hides no other. Cost: two queries. */
+/** Every image, newest first. A record that cannot be read is listed as damaged and hides no other. Cost: one query. */
 export function listImages(context: StoreContext): ImageSummary[] {
-  const { database } = context;
-  const { rows, names } = database.read(() => ({ rows: allImages(database), names: allNames(database) }));
-  return rows.map((row) => summaryOfRow(row, names.get(String(row['id'])) ?? []));
+  return allNamedImages(context.database).map(({ row, references }) => summaryOfRow(row, references));
 }
 
 export function imageSummary(image: ImageRecord, references: readonly string[]): ImageSummary {
