@@ -1,4 +1,4 @@
-import { StoreError, type Logger } from '@layerstore/core';
+import { StoreError, type IdMaps, type Logger } from '@layerstore/core';
 import type { ArchiveWorkers } from '@layerstore/archive';
 import type { Mounter } from '@layerstore/linux';
 
@@ -11,6 +11,13 @@ export interface DriverOptions {
   /** `--storage-opt`: keys as the driver's documentation spells them, `overlay2.size` for example. */
   readonly storageOptions?: Readonly<Record<string, string>>;
   readonly logger?: Logger;
+  /** Owners inside containers and on the host, where they differ. */
+  readonly idMaps?: IdMaps;
+  /**
+   * `read-only`: nothing is written into the home, which may belong to somebody else; what a view needs besides lies in
+   * `/run/layerstore/<hash of the home>/`. Default `read-write`.
+   */
+  readonly access?: 'read-write' | 'read-only';
 }
 
 export interface StorageOptionRules {

@@ -12,8 +12,8 @@
  * then on `base` has a child and must not change.
  *
  * *Container.* `createReadWrite(box, { parent: second })` makes an empty writable layer. `plan(box)` describes its mount: lowers
- * `second` and `base`, upper `box`. The driver does not mount: the mounter in `@layerstore/linux` performs the plan on
- * `mountPoint(box)`, counts who uses it and unmounts it after the last. Programs write into the view; the kernel puts
+ * `second` and `base`, upper `box`. The driver does not mount: `LayerViews` calls `openView(box)`, has the mounter in
+ * `@layerstore/linux` perform the plan on `mountPoint(box)`, counts who uses it, and after the last unmounts it and calls `closeView(box)`. Programs write into the view; the kernel puts
  * what they change into the upper.
  *
  * *Commit.* `diffSource(box, second)` names the trees to compare. The archive code writes the differences as a tar, which
@@ -80,6 +80,16 @@ export interface GraphDriver {
    * @throws StoreError ERR_STORE_DAMAGED when the records of the stack are lost or contradict each other
    */
   plan(id: LayerId, options?: PlanOptions): Promise<MountPlan>;
+
+  /**
+   * {@link plan} with everything done on disk that the mount needs: aufs on a kernel without aufs translates the layer's
+   * whiteouts. Called before every mount, also when the view is mounted already; most drivers have nothing to do.
+   * @throws StoreError as {@link plan} does, ERR_NO_SPACE
+   */
+  openView(id: LayerId, options?: PlanOptions): Promise<MountPlan>;
+
+  /** Takes back what {@link openView} did for the view on {@link mountPoint}, which is unmounted now. Idempotent. */
+  closeView(id: LayerId): Promise<void>;
 
   /** Where the mounter puts the view: created on mount, removed (only when empty) on unmount. */
   mountPoint(id: LayerId): string;

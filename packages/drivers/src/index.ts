@@ -1,4 +1,5 @@
 export * from './driver.js';
 export type { DriverOptions } from './driver-options.js';
 export * from './layer-diffs.js';
+export * from './views/layer-views.js';
 export { driverNames, isDriverName, openDriver, type DriverName } from './registry.js';

@@ -108,7 +108,7 @@ export class LayerDiffs {
     const { mounter } = this.tools;
     const mountPoint = this.driver.mountPoint(id);
     if (mounter.isMounted(mountPoint)) return use({ path: mountPoint, dialect: 'complete' });
-    const plan = await this.driver.plan(id, { readOnly: true });
+    const plan = await this.driver.openView(id, { readOnly: true });
     return mounter.withMount(plan, at, (path) => use({ path, dialect: 'complete' }));
   }
 }

@@ -1,9 +1,14 @@
+import type { IdMaps } from '@layerstore/core';
+
 /**
  * How to make a layer visible: what a driver describes and the mounter performs.
  *
  * A plan is a plain record. It can be asserted without root, sent to a worker, or handed to containerd.
  */
-export type MountPlan = DirectoryPlan | BindPlan | OverlayPlan;
+export type MountPlan = DirectoryPlan | BindPlan | UnionPlan;
+
+/** Several directories joined to one view. */
+export type UnionPlan = OverlayPlan | AufsPlan;
 
 /** The layer is a complete directory: nothing is mounted. */
 export interface DirectoryPlan {
@@ -32,4 +37,19 @@ export interface OverlayPlan {
    * the same order, relative to `base`.
    */
   readonly short?: { readonly base: string; readonly lowers: readonly string[] };
+  /** Set where the kernel cannot do it: the view is made by the program fuse-overlayfs. */
+  readonly program?: 'fuse-overlayfs';
+  /** The lowers are shown with mapped owners, by id-mapped mounts of them. */
+  readonly idMaps?: IdMaps;
+}
+
+/** The kernel's own aufs, where it has one. */
+export interface AufsPlan {
+  readonly kind: 'aufs';
+  /** Absolute paths, uppermost first; 127 at most. */
+  readonly branches: readonly string[];
+  /** The first branch takes the writes; otherwise nothing is written into any. */
+  readonly writable: boolean;
+  /** Further options in kernel spelling: `dirperm1`, a label. */
+  readonly options: readonly string[];
 }

@@ -1,6 +1,6 @@
 import type { ArchiveWorkers } from '@layerstore/archive';
 import type { Logger } from '@layerstore/core';
-import type { GraphDriver } from '@layerstore/drivers';
+import type { GraphDriver, LayerViews } from '@layerstore/drivers';
 import type { Mounter } from '@layerstore/linux';
 import type { MetaDatabase } from './database/meta-database.js';
 import type { RootPaths } from './root.js';
@@ -14,5 +14,6 @@ export interface StoreContext {
   /** Opens the driver: probes the kernel and the file system once. */
   driver(): Promise<GraphDriver>;
   mounter(): Promise<Mounter>;
+  views(): Promise<LayerViews>;
   workers(): Promise<ArchiveWorkers>;
 }

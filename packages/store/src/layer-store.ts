@@ -1,6 +1,6 @@
 import type { ArchiveWorkers } from '@layerstore/archive';
 import { silentLogger, type Logger, type OperationOptions } from '@layerstore/core';
-import type { GraphDriver } from '@layerstore/drivers';
+import type { GraphDriver, LayerViews } from '@layerstore/drivers';
 import type { Mounter } from '@layerstore/linux';
 import { Containers } from './containers/containers.js';
 import type { StoreContext } from './context.js';
@@ -83,6 +83,7 @@ export class LayerStore implements AsyncDisposable {
       logger: options.logger ?? silentLogger,
       driver: () => parts.driver(),
       mounter: () => parts.mounter(),
+      views: () => parts.views(),
       workers: () => parts.workers(),
     };
     const store = new LayerStore(context, async () => {
@@ -142,6 +143,7 @@ export class LayerStore implements AsyncDisposable {
 class LazyParts {
   private openedDriver: Promise<GraphDriver> | undefined;
   private openedMounter: Promise<Mounter> | undefined;
+  private openedViews: Promise<LayerViews> | undefined;
   private openedWorkers: Promise<ArchiveWorkers> | undefined;
 
   constructor(
@@ -158,6 +160,11 @@ class LazyParts {
   mounter(): Promise<Mounter> {
     this.openedMounter ??= this.openMounter();
     return this.openedMounter;
+  }
+
+  views(): Promise<LayerViews> {
+    this.openedViews ??= this.openViews();
+    return this.openedViews;
   }
 
   workers(): Promise<ArchiveWorkers> {
@@ -179,6 +186,11 @@ class LazyParts {
       ...(storageOptions === undefined ? {} : { storageOptions }),
       ...(logger === undefined ? {} : { logger }),
     });
+  }
+
+  private async openViews(): Promise<LayerViews> {
+    const { LayerViews } = await import('@layerstore/drivers');
+    return new LayerViews(await this.driver(), await this.mounter());
   }
 
   private async openMounter(): Promise<Mounter> {

@@ -6,6 +6,7 @@ import type { LayerId } from '@layerstore/core';
 import { Mounter, mountsBelow, readMountTable, removeTree } from '@layerstore/linux';
 import type { GraphDriver } from '../driver.js';
 import { layerDiffs, type LayerDiffs, type LayerDiffTools } from '../layer-diffs.js';
+import { LayerViews } from '../views/layer-views.js';
 
 /** A driver that shall keep the contract. */
 export interface ConformanceSubject {
@@ -41,6 +42,7 @@ export class Conformance {
 /** One home; disposing of it unmounts and deletes everything. */
 export class OpenedHome implements AsyncDisposable {
   readonly diffs: LayerDiffs;
+  readonly views: LayerViews;
 
   constructor(
     /** Holds the home, and room for the files of a test. */
@@ -50,6 +52,7 @@ export class OpenedHome implements AsyncDisposable {
     readonly driver: GraphDriver,
   ) {
     this.diffs = layerDiffs(driver, tools);
+    this.views = new LayerViews(driver, tools.mounter);
   }
 
   /** Another driver on the same home, as after a restart. */
@@ -58,17 +61,17 @@ export class OpenedHome implements AsyncDisposable {
   }
 
   async mount(id: LayerId): Promise<string> {
-    return this.tools.mounter.mount(await this.driver.plan(id), this.driver.mountPoint(id));
+    return this.views.get(id);
   }
 
   async unmount(id: LayerId): Promise<void> {
-    await this.tools.mounter.unmount(this.driver.mountPoint(id));
+    await this.views.put(id);
   }
 
   /** Mounts a layer, runs `use` in its view and unmounts it. */
   async inView<Result>(id: LayerId, use: (view: string) => Result): Promise<Result> {
-    const plan = await this.driver.plan(id);
-    return this.tools.mounter.withMount(plan, this.driver.mountPoint(id), (view) => Promise.resolve(use(view)));
+    await using view = await this.views.lease(id);
+    return use(view.path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

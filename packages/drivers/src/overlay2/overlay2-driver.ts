@@ -128,6 +128,14 @@ export class Overlay2Driver implements GraphDriver {
     });
   }
 
+  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    return this.plan(id, options);
+  }
+
+  async closeView(): Promise<void> {
+    return Promise.resolve();
+  }
+
   mountPoint(id: LayerId): string {
     return this.#records.file(id, 'merged');
   }

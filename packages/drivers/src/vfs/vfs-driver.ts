@@ -111,6 +111,14 @@ export class VfsDriver implements GraphDriver {
     );
   }
 
+  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    return this.plan(id, options);
+  }
+
+  async closeView(): Promise<void> {
+    return Promise.resolve();
+  }
+
   mountPoint(id: LayerId): string {
     return join(this.home, viewDirectory, parseLayerId(id));
   }

@@ -1,7 +1,7 @@
 import { StoreError } from '@layerstore/core';
 import { lstatSync, mkdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { BindPlan, OverlayPlan } from '../mount-plan.js';
+import type { BindPlan, UnionPlan } from '../mount-plan.js';
 import { readMountTable, type MountTableEntry } from '../mount-table.js';
 import { hasErrno } from '../native/errno.js';
 import { overlayDirectories } from './overlay-options.js';
@@ -52,8 +52,10 @@ export function removeMountPoint(point: string): boolean {
 }
 
 /** True when the mount shows what the plan describes: then one that survived a crash is taken over. */
-export function showsPlan(entry: MountTableEntry, plan: BindPlan | OverlayPlan): boolean {
+export function showsPlan(entry: MountTableEntry, plan: BindPlan | UnionPlan): boolean {
   if (plan.kind === 'bind') return isSameDirectory(entry.mountPoint, plan.source);
+  // The table does not name the branches of an aufs: whoever mounted one on a layer's mount point meant that layer.
+  if (plan.kind === 'aufs') return entry.type === 'aufs';
   if (entry.type !== 'overlay') return false;
   const { lowers, upper } = overlayDirectories(entry);
   const base = plan.short?.base ?? '/';

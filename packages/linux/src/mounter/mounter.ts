@@ -1,12 +1,13 @@
 import { fromSystemError, silentLogger, StoreError, type Logger } from '@layerstore/core';
 import { setTimeout as delay } from 'node:timers/promises';
 import { UMOUNT_NOFOLLOW } from '../constants.js';
-import type { BindPlan, MountPlan, OverlayPlan } from '../mount-plan.js';
+import type { BindPlan, MountPlan, OverlayPlan, UnionPlan } from '../mount-plan.js';
 import { mountsBelow, readMountTable } from '../mount-table.js';
 import { hasErrno } from '../native/errno.js';
 import { nativeSyscalls } from '../native-syscalls.js';
 import type { Syscalls } from '../syscalls.js';
 import { requireLinuxRoot } from '../system.js';
+import { mountAufs } from './aufs-mount.js';
 import { bindByMount, bindByOpenTree } from './bind.js';
 import { describeHolders, findMountHolders } from './holders.js';
 import { makeMountPoint, mountPointName, mountsOn, removeMountPoint, showsPlan } from './mount-point.js';
@@ -104,7 +105,7 @@ export class Mounter {
     return result;
   }
 
-  async #mountOn(plan: BindPlan | OverlayPlan, point: string): Promise<void> {
+  async #mountOn(plan: BindPlan | UnionPlan, point: string): Promise<void> {
     const made = makeMountPoint(point);
     try {
       const present = made ? undefined : mountsOn(point).at(-1);
@@ -141,13 +142,20 @@ export class Mounter {
     this.#logger.debug({ target: point }, 'found mounted');
   }
 
-  async #attach(plan: BindPlan | OverlayPlan, point: string): Promise<void> {
+  async #attach(plan: BindPlan | UnionPlan, point: string): Promise<void> {
     try {
-      const method = plan.kind === 'bind' ? this.#bind(plan, point) : await this.#overlay(plan, point);
+      const method = await this.#perform(plan, point);
       this.#logger.debug({ target: point, kind: plan.kind, method }, 'mounted');
     } catch (error) {
       throw mountError(error, point);
     }
+  }
+
+  async #perform(plan: BindPlan | UnionPlan, point: string): Promise<'fsopen' | 'mount'> {
+    if (plan.kind === 'bind') return this.#bind(plan, point);
+    if (plan.kind === 'overlay') return this.#overlay(plan, point);
+    mountAufs(this.#sys, plan, point);
+    return 'mount';
   }
 
   #bind(plan: BindPlan, point: string): 'fsopen' | 'mount' {

@@ -60,10 +60,8 @@ async function hold(
   const { database, paths } = context;
   await using _lock = await lockContainer(paths, container.cacheId, signal);
   const current = resolveContainer(database, container.id);
-  const driver = await context.driver();
-  const mounter = await context.mounter();
-  const plan = await driver.plan(current.cacheId);
-  const path = await mounter.mount(plan, driver.mountPoint(current.cacheId));
+  const views = await context.views();
+  const path = await views.mount(current.cacheId);
   reachedStep('mount.mounted', container.id);
   await database.write(() => addHold(database, current.id, holder));
   reachedStep('mount.counted', container.id);
@@ -89,9 +87,6 @@ async function giveUp(
 
 /** Unmounts whatever is on the container's mount point. @throws StoreError ERR_BUSY naming the holders */
 export async function unmountView(context: StoreContext, container: ContainerRecord): Promise<void> {
-  const driver = await context.driver();
-  const plan = await driver.plan(container.cacheId);
-  if (plan.kind === 'directory') return;
-  const mounter = await context.mounter();
-  await mounter.unmount(driver.mountPoint(container.cacheId));
+  const views = await context.views();
+  await views.unmount(container.cacheId);
 }
