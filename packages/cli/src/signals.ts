@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { hasCode } from '@layerstore/core';
+import { fromSystemError } from '@layerstore/core';
 
 /** Convention of shells for a program that a signal ended. */
 export const exitCodeOf = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE'): number =>
@@ -20,8 +20,9 @@ export interface Interruption {
 /**
  * The first signal cancels what runs, which then takes back what is half made and ends; a second one ends the process at
  * once, and the next `prune` collects.
+ * @param source where signals arrive; default: this process
  */
-export function listenForSignals(): Interruption {
+export function listenForSignals(source: Pick<NodeJS.EventEmitter, 'on'> = process): Interruption {
   const controller = new AbortController();
   let exitCode: number | undefined;
   let ctrlCIsForProgram = false;
@@ -31,7 +32,7 @@ export function listenForSignals(): Interruption {
     controller.abort(new DOMException(reason, 'AbortError'));
   };
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(name, () => {
+    source.on(name, () => {
       if (name === 'SIGINT' && ctrlCIsForProgram) return;
       if (controller.signal.aborted) process.exit(exitCodeOf(name));
       stop(exitCodeOf(name), name);
@@ -42,7 +43,8 @@ export function listenForSignals(): Interruption {
     get exitCode() {
       return exitCode;
     },
-    explains: (error) => exitCode !== undefined && hasCode(error, 'ERR_ABORTED'),
+    // Streams and timers of Node answer an abort with errors of their own.
+    explains: (error) => exitCode !== undefined && fromSystemError(error).code === 'ERR_ABORTED',
     leaveCtrlCToProgram: () => {
       ctrlCIsForProgram = true;
     },

@@ -1,4 +1,4 @@
-import { throwIfAborted } from '@layerstore/core';
+import { fromSystemError, throwIfAborted } from '@layerstore/core';
 import type { Operation } from '../session.js';
 
 /** One row of the table at the end. */
@@ -24,6 +24,7 @@ export class Steps {
 
   constructor(private readonly operation: Operation) {}
 
+  /** @throws StoreError of the work; ERR_ABORTED */
   async run<T>(title: string, work: (step: RunningStep) => Promise<T>): Promise<T> {
     const { signal, onProgress } = this.operation;
     throwIfAborted(signal);
@@ -43,7 +44,7 @@ export class Steps {
       return result;
     } catch (error) {
       onProgress({ kind: 'end', task, label: title, outcome: 'failed' });
-      throw error;
+      throw fromSystemError(error);
     }
   }
 }

@@ -74,6 +74,8 @@ export async function runTool(program: string, args: readonly string[], options:
       },
     );
   } catch (error) {
+    // A program that is being ended fails in its own ways.
+    throwIfAborted(options.signal);
     throw fromSystemError(error, program);
   } finally {
     options.signal.removeEventListener('abort', stop);

@@ -1,6 +1,6 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { OperationOptions } from '@layerstore/core';
+import { throwIfAborted, type OperationOptions } from '@layerstore/core';
 import { containerSize } from '../containers/changes.js';
 import { allContainers, type ContainerKind } from '../containers/container-records.js';
 import { countHolds } from '../containers/holds.js';
@@ -66,7 +66,7 @@ async function containerUsage(
   let size = 0;
   let reclaimable = 0;
   for (const container of containers) {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal);
     const own = await containerSize(context, container);
     const held = (await context.database.write(() => countHolds(context.database, container.id))) > 0;
     size += own;
