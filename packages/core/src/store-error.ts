@@ -85,12 +85,18 @@ interface SystemErrorShape {
   readonly path?: unknown;
   readonly message?: unknown;
   readonly name?: unknown;
+  readonly error?: unknown;
+  readonly suppressed?: unknown;
 }
 
-/** Classes an error of Node or the kernel: full disks, missing rights, cancellation; all others are ERR_IO or ERR_INTERNAL. */
+/**
+ * Classes an error of Node or the kernel: full disks, missing rights, cancellation; all others are ERR_IO or ERR_INTERNAL. Of a failure
+ * whose cleaning up failed too, both are told.
+ */
 export function fromSystemError(value: unknown, subject?: string): StoreError {
   if (StoreError.is(value)) return value;
   const shape: SystemErrorShape = typeof value === 'object' && value !== null ? value : {};
+  if (shape.name === 'SuppressedError') return fromSuppressedError(value, shape);
   const path = subject ?? (typeof shape.path === 'string' ? shape.path : undefined);
   const options = { ...(path === undefined ? {} : { subject: path }), cause: value };
   const text = typeof shape.message === 'string' ? shape.message : String(value);
@@ -115,6 +121,17 @@ export function fromSystemError(value: unknown, subject?: string): StoreError {
         ? new StoreError('ERR_IO', text, options)
         : new StoreError('ERR_INTERNAL', text, options);
   }
+}
+
+/** A cancellation has its own words only as long as nothing was left behind. */
+function fromSuppressedError(value: unknown, { error, suppressed }: SystemErrorShape): StoreError {
+  const first = fromSystemError(suppressed);
+  const cleaning = fromSystemError(error);
+  const told = first.code === 'ERR_ABORTED' ? cleaning : first;
+  return new StoreError(told.code, `${first.message}; then the cleaning up failed: ${cleaning.message}`, {
+    hint: told.hint ?? 'run `layerstore prune`, which collects what was left',
+    cause: value,
+  });
 }
 
 /** Throws ERR_ABORTED once `signal` is aborted. */

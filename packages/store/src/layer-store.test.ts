@@ -205,6 +205,23 @@ describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('a store with the driver %s (
     await sound();
   });
 
+  it('stops saving on request, however many layers are being compressed', async () => {
+    await load();
+    for (let started = 1; started <= threeLayers.length; started += 1) {
+      const stop = new AbortController();
+      let seen = 0;
+      const onProgress = (): void => {
+        seen += 1;
+        if (seen === started) stop.abort();
+      };
+      const to = { path: scratch.file('saved.tar') };
+      const options = { format: 'oci-archive', compression: 'gzip', signal: stop.signal, onProgress } as const;
+      await expect(store.images.save(['test'], to, options)).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    }
+    expect(readdirSync(scratch.path)).not.toContain('saved.tar');
+    await sound();
+  });
+
   it('refuses a layer whose content is not what the config names, and leaves nothing behind', async () => {
     const bytes = readFileSync(image.path);
     const config = bytes.indexOf(image.diffIds[1] ?? '');

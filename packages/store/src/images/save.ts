@@ -15,6 +15,7 @@ import { blobPath, readDocument, tarSplitPath } from '../blobs.js';
 import type { StoreContext } from '../context.js';
 import { layerStack, type LayerRecord } from '../layers/layer-records.js';
 import { Staging } from '../staging.js';
+import { together } from '../together.js';
 import { writeTarget, writeTargetDirectory, type Target } from '../target.js';
 import { namesOf, type ImageRecord } from './image-records.js';
 import { resolveImage } from './resolve.js';
@@ -107,11 +108,11 @@ async function exportImage(
     config: readDocument(context.paths, image.id),
     references,
     ...(manifest === undefined ? {} : { manifest }),
-    layers: await Promise.all(stack.map((layer) => exportLayer(saving, layer))),
+    layers: await together(stack, (layer, signal) => exportLayer(saving, layer, signal), saving.options.signal),
   };
 }
 
-async function exportLayer(saving: Saving, layer: LayerRecord): Promise<ExportLayer<Content>> {
+async function exportLayer(saving: Saving, layer: LayerRecord, signal: AbortSignal): Promise<ExportLayer<Content>> {
   const { context, compression } = saving;
   const driver = await context.driver();
   const { tree } = await driver.applyTarget(layer.cacheId);
@@ -137,7 +138,7 @@ async function exportLayer(saving: Saving, layer: LayerRecord): Promise<ExportLa
     const content = { kind: 'file' as const, path: blobPath(context.paths, kept.digest) };
     return { diffId: layer.diffId, digest: kept.digest, size: kept.size, mediaType, content };
   }
-  return compressLayer(saving, layer, plain, mediaType);
+  return compressLayer(saving, layer, plain, mediaType, signal);
 }
 
 async function compressLayer(
@@ -145,6 +146,7 @@ async function compressLayer(
   layer: LayerRecord,
   plain: Extract<Content, { kind: 'layer' }>,
   mediaType: string,
+  signal: AbortSignal,
 ): Promise<ExportLayer<Content>> {
   const { workers, staging, options, compression } = saving;
   const to = staging.file(`compressed-${layer.cacheId}`);
@@ -154,7 +156,7 @@ async function compressLayer(
   const { digest, size } = await workers.run(
     { kind: 'compress', layer: plain, to, compression: compression === 'zstd' ? 'zstd' : 'gzip' },
     {
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal,
       onProgress: (done) => options.onProgress?.({ kind: 'advance', task, done, total: layer.tarSize }),
     },
   );

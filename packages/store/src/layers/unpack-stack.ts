@@ -19,6 +19,7 @@ import type { StoreContext } from '../context.js';
 import { ChainLocks } from '../locks.js';
 import type { LoadedLayer } from '../model.js';
 import type { Staging } from '../staging.js';
+import { together } from '../together.js';
 import { findLayer, type LayerRecord } from './layer-records.js';
 import { addPending } from './pending.js';
 import type { UnpublishedLayer } from './publish.js';
@@ -172,22 +173,15 @@ interface Unpacking {
 async function unpackTogether(job: Unpacking, planned: readonly PlannedLayer[]): Promise<AppliedLayer[]> {
   const targets = new Map<PlannedLayer, ApplyTarget>();
   for (const layer of planned) targets.set(layer, await create(job, layer));
-  const stop = new AbortController();
-  const signal = job.options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, job.options.signal]);
   const results = new Map<PlannedLayer, AppliedLayer>();
-  const failures: unknown[] = [];
   const paired = layerForTwoThreads(planned);
   const bySize = [...targets].sort(([one], [two]) => sizeOf(two) - sizeOf(one));
-  const running = bySize.map(async ([layer, target]) => {
-    try {
-      results.set(layer, await apply(job, layer, target, { signal, paired: layer === paired }));
-    } catch (error) {
-      failures.push(error);
-      stop.abort();
-    }
-  });
-  await Promise.all(running);
-  if (failures.length > 0) throw failures[0];
+  await together(
+    bySize,
+    async ([layer, target], signal) =>
+      results.set(layer, await apply(job, layer, target, { signal, paired: layer === paired })),
+    job.options.signal,
+  );
   for (const layer of planned) await settle(job, layer, results.get(layer));
   return planned.flatMap((layer) => results.get(layer) ?? []);
 }

@@ -11,6 +11,7 @@ import { allLayers, decodeLayer, layerStack, type LayerRecord } from '../layers/
 import { pendingOf, pendingOwners } from '../layers/pending.js';
 import type { CheckReport, Finding } from '../model.js';
 import { Staging } from '../staging.js';
+import { together } from '../together.js';
 
 export interface CheckOptions extends OperationOptions {
   /** Also reads every layer back and compares its diff ID. Cost: reading all content. */
@@ -198,7 +199,7 @@ async function verifyLayers(
   const driver = await context.driver();
   const workers = await context.workers();
   let verified = 0;
-  const verify = async (layer: LayerRecord): Promise<void> => {
+  const verify = async (layer: LayerRecord, signal: AbortSignal): Promise<void> => {
     const task = `verify:${layer.chainId}`;
     const label = layer.diffId.slice('sha256:'.length, 'sha256:'.length + 12);
     options.onProgress?.({ kind: 'start', task, label, total: layer.tarSize });
@@ -213,7 +214,7 @@ async function verifyLayers(
           size: layer.tarSize,
         },
         {
-          ...(options.signal === undefined ? {} : { signal: options.signal }),
+          signal,
           onProgress: (done) => options.onProgress?.({ kind: 'advance', task, done, total: layer.tarSize }),
         },
       );
@@ -225,7 +226,7 @@ async function verifyLayers(
       findings.push({ kind: 'layer', subject: layer.chainId, problem: textOf(error), remedy: reload });
     }
   };
-  await Promise.all(layers.map(verify));
+  await together(layers, verify, options.signal);
   return verified;
 }
 
