@@ -61,6 +61,14 @@ const ourPackages = (kind) => ({
   },
 });
 
+/** Whether a file holds an ES module, by the nearest package.json; two bundles of one would be two sets of symbols. */
+function isModule(path) {
+  if (/\.[cm]js$/.test(path)) return path.endsWith('.mjs');
+  let folder = dirname(path);
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).type === 'module';
+}
+
 /** Other packages that are not installed with ours become part of the bundle; esbuild turns CommonJS into modules. */
 const foreignPackages = {
   name: 'foreign-packages',
@@ -71,7 +79,7 @@ const foreignPackages = {
     return { id: path, moduleSideEffects: false };
   },
   async load(id) {
-    if (!id.includes('/node_modules/')) return null;
+    if (!id.includes('/node_modules/') || isModule(id)) return null;
     const { outputFiles } = await build({
       entryPoints: [id],
       bundle: true,
@@ -144,11 +152,22 @@ function findExporter(id, name, getModuleInfo) {
   return stars.find((exporter) => exporter !== undefined);
 }
 
+/** What every server needs, and then what each one needs that the index of `daemon` loads when it is asked to serve. */
+function serverClosures(getModuleInfo) {
+  const index = join(root, 'packages/daemon/dist/index.js');
+  const shared = staticClosure([index], getModuleInfo);
+  const servers = [...shared].flatMap((id) =>
+    id.includes('/packages/daemon/') ? getModuleInfo(id).dynamicallyImportedIds : [],
+  );
+  return [['daemon', shared], ...servers.map((id) => [basename(dirname(id)), staticClosure([id], getModuleInfo)])];
+}
+
 /** Puts each module into the chunk of those that it runs together with. */
 function chunking(workers) {
   let library;
   let start;
   let worker;
+  let daemon;
   return (id, { getModuleInfo }) => {
     // The command waits at its top level for the verb that it imports: nothing that a verb needs may lie in the same file.
     if (getModuleInfo(id).isEntry) return undefined;
@@ -158,6 +177,8 @@ function chunking(workers) {
     if (library.has(id)) return 'library';
     if (start.has(id)) return 'cli';
     if (worker.has(id)) return 'work';
+    daemon ??= serverClosures(getModuleInfo);
+    for (const [name, closure] of daemon) if (closure.has(id)) return name;
     if (!id.startsWith(compiled)) return 'operations';
     const isEntry = getModuleInfo(id).dynamicImporters.length > 0;
     const isApart = /\/(demo|completion)\/[^/]+$/.test(id.slice(compiled.length));

@@ -6,7 +6,7 @@ export interface CommandModule {
   define(command: Command, session: Session): void;
 }
 
-export interface CatalogueEntry {
+export interface Verb {
   readonly name: string;
   readonly aliases?: readonly string[];
   readonly summary: string;
@@ -14,12 +14,22 @@ export interface CatalogueEntry {
   load(): Promise<CommandModule>;
 }
 
+/** A command whose verbs follow it: `layerstore serve docker`. */
+export interface VerbFamily {
+  readonly name: string;
+  readonly summary: string;
+  readonly group: string;
+  readonly verbs: readonly Omit<Verb, 'group'>[];
+}
+
+export type CatalogueEntry = Verb | VerbFamily;
+
 const images = 'Images:';
 const containers = 'Containers:';
 const store = 'Store:';
 const other = 'Other:';
 
-/** Every verb. Its module is read only when the verb is used: start time is what a user feels first. */
+/** Every verb, in the order of the help. Its module is read only when the verb is used: start time is what a user feels first. */
 export const catalogue: readonly CatalogueEntry[] = [
   {
     name: 'load',

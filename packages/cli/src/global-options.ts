@@ -48,7 +48,7 @@ export function collect(value: string, previous: readonly string[] | undefined):
 
 /** The global options of a command; what stands after the verb wins, then what stands before it, then the environment. */
 export function readGlobalOptions(command: Command, environment: NodeJS.ProcessEnv): GlobalOptions {
-  const before = command.parent?.opts<RawOptions>() ?? {};
+  const before = optionsBefore(command);
   const ownStorageOptions =
     command.options.find((option) => option.long === '--storage-opt')?.helpGroupHeading !== heading;
   const { storageOpt, ...others } = command.opts<RawOptions>();
@@ -64,6 +64,11 @@ export function readGlobalOptions(command: Command, environment: NodeJS.ProcessE
     progress: after.progress ?? before.progress ?? 'auto',
     logLevel: after.logLevel ?? before.logLevel ?? 'warn',
   };
+}
+
+function optionsBefore(command: Command): RawOptions {
+  const { parent } = command;
+  return parent === null ? {} : { ...optionsBefore(parent), ...parent.opts<RawOptions>() };
 }
 
 /** `['a=b']` -> `{ a: 'b' }`. @throws StoreError ERR_INVALID_ARGUMENT */

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { StoreError } from '@layerstore/core';
-import { catalogue } from './catalogue.js';
+import { catalogue, type VerbFamily } from './catalogue.js';
 import { Finished } from './failures.js';
 import { addGlobalOptions } from './global-options.js';
 import { writeStdout } from './output/stdout.js';
@@ -43,31 +43,50 @@ export function buildProgram(session: Session): Command {
     .addHelpText('after', '\nRun `layerstore COMMAND --help` for what a command does, its options and examples.');
   addGlobalOptions(program);
   for (const entry of catalogue) {
-    program
-      .command(entry.name)
-      .aliases(entry.aliases ?? [])
-      .summary(entry.summary)
-      .helpGroup(entry.group);
+    const command = program.command(entry.name).summary(entry.summary).helpGroup(entry.group);
+    if ('verbs' in entry) addVerbs(command, entry, session);
+    else command.aliases(entry.aliases ?? []);
   }
   program
     .command('help')
-    .argument('[COMMAND]', 'the command')
+    .argument('[COMMAND...]', 'the command')
     .summary('Show help for a command')
     .helpGroup('Other:')
-    .action(async (name?: string) => {
-      const command = program.commands.find((candidate) => candidate.name() === name);
-      if (name !== undefined && command === undefined) await program.parseAsync([name], { from: 'user' });
-      if (command !== undefined) await loadVerb(command, session);
-      (command ?? program).outputHelp();
+    .action(async (names: readonly string[]) => {
+      let command = program;
+      for (const name of names) {
+        const verb = command.commands.find((candidate) => candidate.name() === name);
+        if (verb === undefined) {
+          await command.parseAsync([name], { from: 'user' });
+          return;
+        }
+        await loadVerb(verb, session);
+        command = verb;
+      }
+      command.outputHelp();
     });
   program.hook('preSubcommand', async (_program, command) => loadVerb(command, session));
   return program;
 }
 
+function addVerbs(command: Command, family: VerbFamily, session: Session): void {
+  command.description(`${family.summary}.`).usage('COMMAND ...').helpCommand(false);
+  addGlobalOptions(command);
+  for (const { name, aliases, summary } of family.verbs) {
+    command
+      .command(name)
+      .aliases(aliases ?? [])
+      .summary(summary);
+  }
+  command.hook('preSubcommand', async (_family, verb) => loadVerb(verb, session));
+}
+
 /** Gives a verb its arguments, options, help and action. */
 export async function loadVerb(command: Command, session: Session): Promise<void> {
-  const entry = catalogue.find(({ name }) => name === command.name());
-  if (entry === undefined) return;
+  const family = catalogue.find(({ name }) => name === command.parent?.name());
+  const siblings = family !== undefined && 'verbs' in family ? family.verbs : catalogue;
+  const entry = siblings.find(({ name }) => name === command.name());
+  if (entry === undefined || 'verbs' in entry) return;
   const verb = await entry.load();
   verb.define(command, session);
   addGlobalOptions(command);

@@ -42,7 +42,7 @@ export async function complete(
     return option === undefined ? nothing : valuesOf(option, value, `${name}=`);
   }
   if (current.startsWith('-') && !position.optionsEnded) return matching(optionsOf(command), current);
-  if (command === program) return matching(verbsOf(program), current);
+  if (command.commands.length > 0) return matching(verbsOf(command), current);
   return argumentValues(command.registeredArguments, position.operands, current, { program, root, sources });
 }
 
@@ -72,7 +72,7 @@ class Position {
     }
     if (word === '--') this.optionsEnded = true;
     else if (word.startsWith('-') && word !== '-' && !this.optionsEnded) this.passOption(word);
-    else if (this.command.parent === null) return this.passVerb(word);
+    else if (this.command.commands.length > 0) return this.passVerb(word);
     else this.operands += 1;
     return 'other';
   }
@@ -133,7 +133,7 @@ async function argumentValues(
     case 'NAME':
       return matching([...(await sources.containers(root)), ...(await sources.images(root))], current);
     case 'COMMAND':
-      return matching(verbsOf(program), current);
+      return operands === 0 ? matching(verbsOf(program), current) : nothing;
     case 'FILE':
     case 'TAR':
       return { candidates: [], paths: 'files' };
