@@ -48,6 +48,8 @@ export const errorCodes = {
   ERR_STORE_DAMAGED: failure('a record or a layer of the store is damaged', 500, 'DATA_LOSS'),
   ERR_NOT_A_STORE: failure('the directory is not a layerstore root', 400, 'FAILED_PRECONDITION'),
   ERR_DRIVER_MISMATCH: failure('the root was created with another driver', 409, 'FAILED_PRECONDITION'),
+  ERR_NOT_A_HOME: failure('the directory is not a home of the driver', 400, 'FAILED_PRECONDITION'),
+  ERR_READ_ONLY: failure('the home or its file system takes no writes', 403, 'FAILED_PRECONDITION'),
   ERR_CLOSED: failure('the store is closed', 503, 'UNAVAILABLE'),
 
   ERR_UNKNOWN_DRIVER: usage('no driver has this name'),

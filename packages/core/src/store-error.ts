@@ -90,8 +90,8 @@ interface SystemErrorShape {
 }
 
 /**
- * Classes an error of Node or the kernel: full disks, missing rights, cancellation; all others are ERR_IO or ERR_INTERNAL. Of a failure
- * whose cleaning up failed too, both are told.
+ * Classes an error of Node or the kernel: full or read-only disks, missing rights, cancellation; all others are ERR_IO or
+ * ERR_INTERNAL. Of a failure whose cleaning up failed too, both are told.
  */
 export function fromSystemError(value: unknown, subject?: string): StoreError {
   if (StoreError.is(value)) return value;
@@ -112,6 +112,11 @@ export function fromSystemError(value: unknown, subject?: string): StoreError {
       return new StoreError('ERR_NEEDS_ROOT', `permission denied (${text})`, {
         ...options,
         hint: 'run as root, or give the needed capabilities',
+      });
+    case 'EROFS':
+      return new StoreError('ERR_READ_ONLY', 'the file system is mounted read-only', {
+        ...options,
+        hint: 'mount it for writing; to read layers as they are, use `layerstore layer ... --read-only`',
       });
     case 'ABORT_ERR':
       return new StoreError('ERR_ABORTED', 'cancelled', options);

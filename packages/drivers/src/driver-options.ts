@@ -18,6 +18,12 @@ export interface DriverOptions {
    * `/run/layerstore/<hash of the home>/`. Default `read-write`.
    */
   readonly access?: 'read-write' | 'read-only';
+  /**
+   * What may become a home of the driver: `any` directory, the default; only one that is missing or `empty`; or `nothing`,
+   * which also goes for a read-only home. Otherwise a directory that is no home is ERR_NOT_A_HOME, a missing one
+   * ERR_NOT_FOUND.
+   */
+  readonly create?: 'any' | 'empty' | 'nothing';
 }
 
 export interface StorageOptionRules {

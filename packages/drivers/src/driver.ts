@@ -26,7 +26,9 @@
  * - Ids are checked before they near a path ({@link parseLayerId}); anything else is ERR_INVALID_ID.
  * - A method that fails leaves nothing half made; kill -9 leaves only what {@link GraphDriver.cleanup} or the next open collects.
  * - The driver keeps its on-disk format byte-compatible with Docker's driver of the same name. Whatever is layerstore's own
- *   lives in `<home>/.layerstore/` and can be deleted without loss.
+ *   lives in {@link GraphDriver.state} and can be deleted without loss.
+ * - Into a home that was opened read-only nothing is written, not even a repair: its views are read-only and mounted elsewhere; what
+ *   would change a layer is ERR_READ_ONLY.
  * - What a driver can do is said in {@link Abilities}, never found out by a failing call.
  */
 import type { DiffSource, LayerTree } from '@layerstore/archive';
@@ -38,6 +40,11 @@ export interface GraphDriver {
   readonly name: string;
   /** Absolute path of the directory that this driver owns. */
   readonly home: string;
+  /**
+   * Absolute path of the directory for what is layerstore's own: `<home>/.layerstore`, or `/run/layerstore/<hash>` for a
+   * home that was opened read-only.
+   */
+  readonly state: string;
   readonly abilities: Abilities;
 
   /**
@@ -48,6 +55,7 @@ export interface GraphDriver {
    * @throws StoreError ERR_EXISTS when the id is taken by a layer with another parent or with content
    * @throws StoreError ERR_LAYER_NOT_FOUND for an unknown parent; nothing is left behind
    * @throws StoreError ERR_MAX_DEPTH when the stack could not be mounted
+   * @throws StoreError ERR_READ_ONLY, as {@link createReadWrite} and {@link remove} do
    */
   create(id: LayerId, options?: CreateOptions): Promise<void>;
 
@@ -62,6 +70,13 @@ export interface GraphDriver {
   remove(id: LayerId): Promise<void>;
 
   exists(id: LayerId): Promise<boolean>;
+
+  /**
+   * The layer that this one was made over; `undefined` for a base layer, and for every layer where the home keeps no
+   * record of parents (vfs). Cost: a few small reads.
+   * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_STORE_DAMAGED
+   */
+  parent(id: LayerId): Promise<LayerId | undefined>;
 
   /** Every layer in the home, in no order; what else lies there is left out. Cost: one directory listing. */
   list(): Promise<LayerId[]>;
@@ -94,7 +109,7 @@ export interface GraphDriver {
   /** Where the mounter puts the view: created on mount, removed (only when empty) on unmount. */
   mountPoint(id: LayerId): string;
 
-  /** Where the archive code unpacks a layer's tar. @throws StoreError ERR_LAYER_NOT_FOUND */
+  /** Where the archive code unpacks a layer's tar. @throws StoreError ERR_LAYER_NOT_FOUND, ERR_READ_ONLY */
   applyTarget(id: LayerId): Promise<ApplyTarget>;
 
   /**

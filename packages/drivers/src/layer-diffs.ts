@@ -2,7 +2,7 @@
  * Changes, diffs and sizes of layers for any driver: what the engines call the DiffDriver.
  *
  * Where the driver knows the two trees ({@link GraphDriver.diffSource}) they are read in place. Otherwise, and whenever the
- * named parent is not the layer's own, both views are mounted read-only below `<home>/.layerstore/staging/` and compared whole.
+ * named parent is not the layer's own, both views are mounted read-only in staging and compared whole.
  */
 import { parseLayerId, type LayerId } from '@layerstore/core';
 import type {
@@ -39,7 +39,7 @@ export class LayerDiffs {
     private readonly driver: GraphDriver,
     private readonly tools: LayerDiffTools,
   ) {
-    this.#staging = new HomeStaging(driver.home, treeWork(tools.workers));
+    this.#staging = new HomeStaging(driver.state, treeWork(tools.workers));
   }
 
   /**

@@ -11,6 +11,7 @@
 import { afterAll, describe } from 'vitest';
 import { diffTests } from './diff-tests.js';
 import { layerTests } from './layer-tests.js';
+import { readOnlyTests } from './read-only-tests.js';
 import { recoveryTests } from './recovery-tests.js';
 import { Conformance, type ConformanceSubject } from './subject.js';
 import { viewTests } from './view-tests.js';
@@ -25,6 +26,7 @@ export function describeDriver(subject: ConformanceSubject): void {
     layerTests(conformance);
     viewTests(conformance);
     diffTests(conformance);
+    readOnlyTests(conformance);
     recoveryTests(conformance);
   });
 }

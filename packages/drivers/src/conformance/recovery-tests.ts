@@ -35,7 +35,7 @@ export function recoveryTests(conformance: Conformance): void {
 
   test('what a living process has in staging stays', async () => {
     await using home = await conformance.openHome();
-    const staging = new HomeStaging(home.driver.home, treeWork(undefined));
+    const staging = new HomeStaging(home.driver.state, treeWork(undefined));
     await using inWork = await staging.enter();
     writeFileSync(inWork.entry('file'), '');
     await home.reopen();
@@ -44,7 +44,7 @@ export function recoveryTests(conformance: Conformance): void {
 }
 
 function stagingOf(home: OpenedHome): string {
-  const path = join(home.driver.home, '.layerstore', 'staging');
+  const path = join(home.driver.state, 'staging');
   mkdirSync(path, { recursive: true });
   return path;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ArchiveWorkers } from '@layerstore/archive';
 import type { LayerId } from '@layerstore/core';
 import { Mounter, mountsBelow, readMountTable, removeTree } from '@layerstore/linux';
+import type { DriverOptions } from '../driver-options.js';
 import type { GraphDriver } from '../driver.js';
 import { layerDiffs, type LayerDiffs, type LayerDiffTools } from '../layer-diffs.js';
 import { LayerViews } from '../views/layer-views.js';
@@ -16,8 +17,11 @@ export interface ConformanceSubject {
   readonly mountMethod?: 'fsopen' | 'mount';
   /** Where homes are made; default the system's temporary directory. */
   readonly directory?: string;
-  /** Opens a home as a program does at its start, sweeping included; called again on the same home to reopen it. */
-  open(home: string, tools: LayerDiffTools): Promise<GraphDriver>;
+  /**
+   * Opens a home as a program does at its start, sweeping included; called again on the same home to reopen it, also
+   * read-only.
+   */
+  open(home: string, options: LayerDiffTools & Pick<DriverOptions, 'access'>): Promise<GraphDriver>;
 }
 
 /** Makes homes for tests; the worker threads are shared by all of them. */
@@ -30,14 +34,16 @@ export class Conformance {
     const directory = realpathSync(mkdtempSync(join(this.subject.directory ?? tmpdir(), 'layerstore-conformance-')));
     const method = this.subject.mountMethod ?? 'auto';
     const tools = { workers: this.#workers, mounter: new Mounter({ method }) };
-    const open = (): Promise<GraphDriver> => this.subject.open(join(directory, 'home'), tools);
-    return new OpenedHome(directory, tools, open, await open());
+    const open: OpenAgain = (options) => this.subject.open(join(directory, 'home'), { ...tools, ...options });
+    return new OpenedHome(directory, tools, open, await open({}));
   }
 
   async close(): Promise<void> {
     await this.#workers[Symbol.asyncDispose]();
   }
 }
+
+type OpenAgain = (options: Pick<DriverOptions, 'access'>) => Promise<GraphDriver>;
 
 /** One home; disposing of it unmounts and deletes everything. */
 export class OpenedHome implements AsyncDisposable {
@@ -48,7 +54,7 @@ export class OpenedHome implements AsyncDisposable {
     /** Holds the home, and room for the files of a test. */
     readonly directory: string,
     readonly tools: LayerDiffTools,
-    private readonly openAgain: () => Promise<GraphDriver>,
+    private readonly openAgain: OpenAgain,
     readonly driver: GraphDriver,
   ) {
     this.diffs = layerDiffs(driver, tools);
@@ -57,7 +63,13 @@ export class OpenedHome implements AsyncDisposable {
 
   /** Another driver on the same home, as after a restart. */
   async reopen(): Promise<GraphDriver> {
-    return this.openAgain();
+    return this.openAgain({});
+  }
+
+  /** The same home, opened so that nothing may be written into it. */
+  async reopenReadOnly(): Promise<OpenedHome> {
+    const driver = await this.openAgain({ access: 'read-only' });
+    return new OpenedHome(driver.state, this.tools, this.openAgain, driver);
   }
 
   async mount(id: LayerId): Promise<string> {

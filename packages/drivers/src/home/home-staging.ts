@@ -1,9 +1,9 @@
 /**
- * Work in progress inside a driver home.
+ * Work in progress on a driver home, in `<home>/.layerstore/`; in the state directory of a read-only home.
  *
  * ```
- * <home>/.layerstore/staging/<random>        a layer that is being built, or one that was renamed away to be deleted
- * <home>/.layerstore/staging/<random>.lock   held from before the directory exists until after it is gone
+ * staging/<random>        a layer that is being built, or one that was renamed away to be deleted
+ * staging/<random>.lock   held from before the directory exists until after it is gone
  * ```
  *
  * Whoever can take the lock knows that its maker is dead: kill -9 frees it in the kernel.
@@ -20,11 +20,12 @@ const lockSuffix = '.lock';
 export class HomeStaging {
   readonly path: string;
 
+  /** @param state the directory for what is layerstore's own, as the driver tells it */
   constructor(
-    home: string,
+    state: string,
     private readonly trees: Pick<TreeWork, 'remove'>,
   ) {
-    this.path = join(home, '.layerstore', 'staging');
+    this.path = join(state, 'staging');
   }
 
   /** A new private directory; disposing of it deletes what is left in it. @throws StoreError ERR_NO_SPACE, ERR_IO */

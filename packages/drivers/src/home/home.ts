@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, mkdirSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fromSystemError, reachedStep, type LayerId, type Logger } from '@layerstore/core';
+import { fromSystemError, parseLayerId, reachedStep, StoreError, type LayerId, type Logger } from '@layerstore/core';
 import {
   AT_FDCWD,
   backingFileSystem,
@@ -15,46 +15,82 @@ import {
 import type { DriverOptions } from '../driver-options.js';
 import { HomeStaging, type StagingDirectory } from './home-staging.js';
 import { refuseInUse } from './in-use.js';
+import { isDirectory, unlessAbsent } from './optional-file.js';
+import { stateDirectory } from './state-directory.js';
 import { treeWork, type TreeWork } from './tree-work.js';
+
+interface HomeParts {
+  readonly path: string;
+  readonly state: string;
+  readonly mayBeMade: boolean;
+  readonly options: DriverOptions;
+}
 
 /**
  * The directory that a driver owns, and how layers enter and leave it: built in staging and renamed in, renamed out to
  * staging and deleted there. At any moment a layer is there whole or not at all.
  */
 export class Home {
+  /** Absolute and free of symlinks, as the kernel's mount table shows it. */
+  readonly path: string;
+  /** Where what is layerstore's own lies: `<home>/.layerstore`, or the state directory of a home that is only read. */
+  readonly state: string;
+  /** Nothing may be written below {@link path}. */
+  readonly readOnly: boolean;
+  /** Docker's name for the file system that holds the home. */
+  readonly backingFileSystem: string;
   readonly staging: HomeStaging;
+  /** Copies, deletes and syncs trees for the driver. */
+  readonly trees: TreeWork;
+  readonly #mayBeMade: boolean;
+  readonly #mounter: Mounter;
+  readonly #logger: Logger | undefined;
 
-  private constructor(
-    /** Absolute and free of symlinks, as the kernel's mount table shows it. */
-    readonly path: string,
-    /** Docker's name for the file system that holds it. */
-    readonly backingFileSystem: string,
-    private readonly mounter: Mounter,
-    private readonly logger: Logger | undefined,
-    /** Copies, deletes and syncs trees for the driver. */
-    readonly trees: TreeWork,
-  ) {
-    this.staging = new HomeStaging(path, trees);
+  private constructor({ path, state, mayBeMade, options }: HomeParts) {
+    this.path = path;
+    this.state = state;
+    this.readOnly = isReadOnly(options);
+    this.backingFileSystem = backingFileSystem(path).name;
+    this.trees = treeWork(options.workers);
+    this.staging = new HomeStaging(state, this.trees);
+    this.#mayBeMade = mayBeMade;
+    this.#mounter = options.mounter;
+    this.#logger = options.logger;
   }
 
-  /** Opens a home; one that is not there is made, 0710 as Docker does. @throws StoreError ERR_NEEDS_ROOT, ERR_NO_SPACE, ERR_IO */
+  /**
+   * Opens a home; one that is not there is made, 0710 as Docker does, unless `access` or `create` forbid it.
+   * @throws StoreError ERR_NOT_FOUND, ERR_READ_ONLY, ERR_NEEDS_ROOT, ERR_NO_SPACE, ERR_IO
+   */
   static open(path: string, options: DriverOptions): Home {
     try {
-      if (mkdirSync(path, { recursive: true, mode: 0o710 }) !== undefined) {
-        chmodSync(path, 0o710);
-        syncDirectory(dirname(path));
-      }
+      const mayBeMade = mayBecomeHome(path, options);
+      if (mayBeMade) makeHomeDirectory(path);
       const real = realpathSync(path);
-      const { name } = backingFileSystem(real);
-      return new Home(real, name, options.mounter, options.logger, treeWork(options.workers));
+      if (!isDirectory(real)) throw noHome(path);
+      const state = isReadOnly(options) ? stateDirectory(real) : join(real, '.layerstore');
+      const home = new Home({ path: real, state, mayBeMade, options });
+      if (home.readOnly) home.makeViewDirectory();
+      return home;
     } catch (error) {
+      if (hasErrno(error, 'ENOENT', 'ENOTDIR')) throw noHome(path, error);
       throw fromSystemError(error, path);
     }
   }
 
-  /** Makes a directory of the home itself where it is missing. */
+  /**
+   * A directory that every home of the driver has: made where it is missing and the home may be made.
+   * @throws StoreError ERR_NOT_A_HOME
+   */
   makeSubdirectory(name: string, mode: number): void {
     const path = join(this.path, name);
+    if (!this.#mayBeMade) {
+      if (isDirectory(path)) return;
+      throw new StoreError('ERR_NOT_A_HOME', `it has no directory ${name}, which every home of the driver has`, {
+        subject: this.path,
+        hint: 'name the directory that the driver owns, for example /var/lib/docker/overlay2, and the right driver',
+      });
+    }
     try {
       if (mkdirSync(path, { recursive: true, mode }) === undefined) return;
       chmodSync(path, mode);
@@ -64,10 +100,30 @@ export class Home {
     }
   }
 
+  /** Where the views of layers are mounted that have no place for it in the home. */
+  viewPoint(id: LayerId): string {
+    return join(this.state, 'views', parseLayerId(id));
+  }
+
+  /** The directory of {@link viewPoint}. */
+  makeViewDirectory(): void {
+    mkdirSync(join(this.state, 'views'), { recursive: true, mode: 0o700 });
+  }
+
+  /** @param id the layer that was to be changed @throws StoreError ERR_READ_ONLY */
+  requireWritable(id: LayerId): void {
+    if (!this.readOnly) return;
+    throw new StoreError('ERR_READ_ONLY', `nothing is changed in ${this.path}, which was opened read-only`, {
+      subject: id,
+      hint: 'leave --read-only away',
+    });
+  }
+
   /**
    * Lets `build` fill a directory that nobody sees, which must be on disk when it returns, and gives it its name.
    * @param afterRename makes what else names the layer; when it fails, the layer is taken out again
    * @returns false when the name is taken; nothing is left then
+   * @throws StoreError ERR_READ_ONLY
    */
   async publish(
     id: LayerId,
@@ -75,6 +131,7 @@ export class Home {
     build: (path: string) => Promise<void>,
     afterRename?: () => void,
   ): Promise<boolean> {
+    this.requireWritable(id);
     await using staged = await this.staging.enter();
     const layer = staged.entry('layer');
     makeDirectory(layer, 0o755);
@@ -96,9 +153,10 @@ export class Home {
   /**
    * Takes a layer's directory out by one rename, then deletes it.
    * @param afterRename drops what else names the layer
-   * @throws StoreError ERR_BUSY
+   * @throws StoreError ERR_BUSY, ERR_READ_ONLY
    */
   async retire(id: LayerId, directory: string, afterRename?: () => void): Promise<void> {
+    this.requireWritable(id);
     refuseInUse(id, directory);
     await this.#takeOut(id, directory, afterRename);
     reachedStep('driver.remove.deleted', id);
@@ -108,9 +166,9 @@ export class Home {
   async sweep(): Promise<void> {
     const swept = await this.staging.sweep(async (place) => {
       const mounted = mountsBelow(readMountTable(), place).reverse();
-      for (const entry of mounted) await this.mounter.unmount(entry.mountPoint);
+      for (const entry of mounted) await this.#mounter.unmount(entry.mountPoint);
     });
-    if (swept > 0) this.logger?.info({ home: this.path, swept }, 'deleted what interrupted work had left');
+    if (swept > 0) this.#logger?.info({ home: this.path, swept }, 'deleted what interrupted work had left');
   }
 
   async #takeOut(id: LayerId, directory: string, afterRename: (() => void) | undefined): Promise<void> {
@@ -132,6 +190,30 @@ export class Home {
       throw error;
     }
   }
+}
+
+function isReadOnly(options: DriverOptions): boolean {
+  return options.access === 'read-only';
+}
+
+function mayBecomeHome(path: string, options: DriverOptions): boolean {
+  const { create = 'any' } = options;
+  if (isReadOnly(options) || create === 'nothing') return false;
+  return create === 'any' || (unlessAbsent(() => readdirSync(path)) ?? []).length === 0;
+}
+
+function makeHomeDirectory(path: string): void {
+  if (mkdirSync(path, { recursive: true, mode: 0o710 }) === undefined) return;
+  chmodSync(path, 0o710);
+  syncDirectory(dirname(path));
+}
+
+function noHome(path: string, cause?: unknown): StoreError {
+  return new StoreError('ERR_NOT_FOUND', 'there is no such directory', {
+    subject: path,
+    hint: 'name the directory that the driver owns, for example /var/lib/docker/overlay2',
+    cause,
+  });
 }
 
 /** Makes a directory of exactly this mode: the process's umask takes bits away. */

@@ -12,12 +12,17 @@
  *
  * Engines write these files without syncing them: after a power cut `link` and `lower` may be empty and symlinks may be
  * gone. A container that is started with what is left shows wrong files without any error. So every read checks what it
- * finds, repairs what other records still tell, and fails with ERR_STORE_DAMAGED otherwise.
+ * finds, repairs what other records still tell, and fails with ERR_STORE_DAMAGED otherwise. In a home that is only read the
+ * repair is not written down.
+ *
+ * podman and buildah (containers-storage) keep the same records; a base layer there has `work/` too, and an empty directory
+ * `empty/` that stands in for its lower.
  */
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLayerId, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
 import { writeFileDurably } from '@layerstore/linux';
+import type { Home } from '../home/home.js';
 import { isDirectory, listOptional, readOptional } from '../home/optional-file.js';
 import { isShortName, linkDirectory, reservedNames, ShortLinks } from './short-links.js';
 
@@ -29,9 +34,13 @@ export interface LowerLayer {
 
 export class LayerRecords {
   readonly links: ShortLinks;
+  readonly home: string;
+  readonly #readOnly: boolean;
 
-  constructor(readonly home: string) {
+  constructor(home: Pick<Home, 'path' | 'readOnly'>) {
     this.links = new ShortLinks(home);
+    this.home = home.path;
+    this.#readOnly = home.readOnly;
   }
 
   /** @throws StoreError ERR_INVALID_ID, also for the names that the home itself uses */
@@ -43,7 +52,7 @@ export class LayerRecords {
     return join(this.home, checked);
   }
 
-  file(id: LayerId, name: 'diff' | 'work' | 'merged' | 'link' | 'lower' | 'committed'): string {
+  file(id: LayerId, name: 'diff' | 'work' | 'merged' | 'link' | 'lower' | 'committed' | 'empty'): string {
     return join(this.directory(id), name);
   }
 
@@ -94,7 +103,7 @@ export class LayerRecords {
     if (found === undefined) {
       throw damaged(this.file(id, 'link'), 'the short name is lost, and no symlink in l/ leads to the layer');
     }
-    writeFileDurably(this.file(id, 'link'), found, 0o644);
+    this.#mend(id, 'link', found);
     return found;
   }
 
@@ -110,6 +119,22 @@ export class LayerRecords {
       throw damaged(this.file(id, 'lower'), `the list does not agree with that of the parent, ${parent.id}`);
     }
     return lowers;
+  }
+
+  /**
+   * The layer directly under `id`; `undefined` for a base layer. Cost: three small reads.
+   * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_STORE_DAMAGED
+   */
+  parent(id: LayerId): LayerId | undefined {
+    this.requireLayer(id);
+    const [name] = this.lowerNames(id);
+    return name === undefined ? undefined : this.layerOf(name, id);
+  }
+
+  /** How mounts name a layer, relative to the home: shortly, or by its id in a home whose symlink is lost and stays so. */
+  mountName({ id, shortName }: LowerLayer): string {
+    const lost = this.#readOnly && this.links.target(shortName) !== id;
+    return lost ? join(id, 'diff') : join(linkDirectory, shortName);
   }
 
   /**
@@ -129,9 +154,17 @@ export class LayerRecords {
     }
   }
 
+  #isBase(id: LayerId): boolean {
+    return !existsSync(this.file(id, 'work')) || existsSync(this.file(id, 'empty'));
+  }
+
+  #mend(id: LayerId, record: 'link' | 'lower', content: string): void {
+    if (!this.#readOnly) writeFileDurably(this.file(id, record), content, 0o644);
+  }
+
   private lowerNames(id: LayerId): readonly string[] {
     const text = readOptional(this.file(id, 'lower'));
-    if (text === undefined && !existsSync(this.file(id, 'work'))) return [];
+    if (text === undefined && this.#isBase(id)) return [];
     const names = text === undefined ? undefined : parseLower(text);
     if (names !== undefined) return names;
     const derived = this.lowerNamesByChild(id);
@@ -141,7 +174,7 @@ export class LayerRecords {
         `the list of lower layers is ${text === undefined ? 'missing' : 'damaged'}`,
       );
     }
-    if (derived.length > 0) writeFileDurably(this.file(id, 'lower'), formatLower(derived), 0o644);
+    if (derived.length > 0) this.#mend(id, 'lower', formatLower(derived));
     return derived;
   }
 

@@ -20,10 +20,10 @@ export async function openOverlay2(path: string, options: DriverOptions): Promis
     refused: { 'overlay2.size': noProjectQuotas },
   });
   const home = Home.open(path, options);
-  refuseFileSystem(home);
+  if (!home.readOnly) refuseFileSystem(home);
   home.makeSubdirectory(linkDirectory, 0o700);
   const mountOptions = overlayOptions();
-  await probeOverlay(home, options.mounter, mountOptions);
+  if (!home.readOnly) await probeOverlay(home, options.mounter, mountOptions);
   return new Overlay2Driver({ home, mountOptions });
 }
 

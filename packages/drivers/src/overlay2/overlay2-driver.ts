@@ -22,7 +22,7 @@ import { makeDirectory, makeFile, type Home } from '../home/home.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
 import { formatLower, LayerRecords } from './layer-records.js';
 import { contextOption } from './mount-options.js';
-import { linkDirectory, randomShortName } from './short-links.js';
+import { randomShortName } from './short-links.js';
 
 /** Docker's limit: with short names, the options of a mount over so many layers fit into one page. */
 const maxLowers = 128;
@@ -36,6 +36,7 @@ export interface Overlay2Parts {
 export class Overlay2Driver implements GraphDriver {
   readonly name = 'overlay2';
   readonly home: string;
+  readonly state: string;
   readonly abilities: Abilities = {
     independentLayers: true,
     nativeDiff: true,
@@ -46,7 +47,8 @@ export class Overlay2Driver implements GraphDriver {
 
   constructor(private readonly parts: Overlay2Parts) {
     this.home = parts.home.path;
-    this.#records = new LayerRecords(parts.home.path);
+    this.state = parts.home.state;
+    this.#records = new LayerRecords(parts.home);
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
@@ -84,6 +86,10 @@ export class Overlay2Driver implements GraphDriver {
     return Promise.resolve(this.#records.exists(id));
   }
 
+  async parent(id: LayerId): Promise<LayerId | undefined> {
+    return Promise.resolve(this.#records.parent(id));
+  }
+
   async list(): Promise<LayerId[]> {
     return Promise.resolve(this.#records.list());
   }
@@ -113,7 +119,7 @@ export class Overlay2Driver implements GraphDriver {
   async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
     const lowers = this.#records.lowers(id);
     const own = this.#records.file(id, 'diff');
-    const readOnly = options.readOnly === true || this.#records.isCommitted(id);
+    const readOnly = options.readOnly === true || this.parts.home.readOnly || this.#records.isCommitted(id);
     if (lowers.length === 0) {
       return Promise.resolve(readOnly ? { kind: 'bind', source: own, readOnly } : { kind: 'directory', path: own });
     }
@@ -124,7 +130,7 @@ export class Overlay2Driver implements GraphDriver {
       lowers: below.map((lower) => this.#records.file(lower.id, 'diff')),
       ...(readOnly ? {} : { upper: { path: own, work: this.#records.file(id, 'work') } }),
       options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
-      short: { base: this.home, lowers: below.map((lower) => `${linkDirectory}/${lower.shortName}`) },
+      short: { base: this.home, lowers: below.map((lower) => this.#records.mountName(lower)) },
     });
   }
 
@@ -137,25 +143,24 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   mountPoint(id: LayerId): string {
-    return this.#records.file(id, 'merged');
+    const own = this.#records.file(id, 'merged');
+    return this.parts.home.readOnly ? this.parts.home.viewPoint(id) : own;
   }
 
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
-    return Promise.resolve({
-      tree: this.#tree(id),
-      lowers: this.#records.lowers(id).map((lower) => this.#tree(lower.id)),
-    });
+    this.parts.home.requireWritable(id);
+    return Promise.resolve({ tree: this.#tree(id), lowers: this.#treesUnder(id) });
   }
 
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {
     if (parent !== undefined) this.#records.requireLayer(parent);
-    const { tree: upper, lowers } = await this.applyTarget(id);
+    const [upper, lowers] = [this.#tree(id), this.#treesUnder(id)];
     const direct = parent === undefined ? undefined : this.#records.file(parent, 'diff');
-    return lowers[0]?.path === direct ? { upper, lowers } : undefined;
+    return Promise.resolve(lowers[0]?.path === direct ? { upper, lowers } : undefined);
   }
 
   async cleanup(): Promise<void> {
-    this.#records.repairLinks();
+    if (!this.parts.home.readOnly) this.#records.repairLinks();
     await this.parts.home.sweep();
   }
 
@@ -215,6 +220,10 @@ export class Overlay2Driver implements GraphDriver {
       `a layer over it would lie over ${names.length + 1} layers; overlay2 mounts at most ${maxLowers}`,
       { subject: parent, hint: 'export the view and import it as one layer' },
     );
+  }
+
+  #treesUnder(id: LayerId): LayerTree[] {
+    return this.#records.lowers(id).map((lower) => this.#tree(lower.id));
   }
 
   #tree(id: LayerId): LayerTree {

@@ -10,6 +10,7 @@ import { lstatSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLayerId, StoreError, type LayerId } from '@layerstore/core';
 import { syncDirectory } from '@layerstore/linux';
+import type { Home } from '../home/home.js';
 import { isDirectory, listOptional, unlessAbsent } from '../home/optional-file.js';
 
 export const linkDirectory = 'l';
@@ -19,9 +20,13 @@ export const reservedNames: readonly string[] = [linkDirectory, 'backingFsBlockD
 
 export class ShortLinks {
   readonly path: string;
+  readonly #home: string;
+  readonly #readOnly: boolean;
 
-  constructor(private readonly home: string) {
-    this.path = join(home, linkDirectory);
+  constructor({ path, readOnly }: Pick<Home, 'path' | 'readOnly'>) {
+    this.path = join(path, linkDirectory);
+    this.#home = path;
+    this.#readOnly = readOnly;
   }
 
   /** How many names there are, broken ones included. */
@@ -51,18 +56,20 @@ export class ShortLinks {
   }
 
   /**
-   * Sees to it that `name` leads to `id`. A symlink that is lost, or that a power cut left empty, is made again.
+   * Sees to it that `name` leads to `id`. A symlink that is lost, or that a power cut left empty, is made again, except in
+   * a home that is only read.
    * @throws StoreError ERR_STORE_DAMAGED when it leads to another layer
    */
   require(name: string, id: LayerId): void {
     const target = this.target(name);
     if (target === id) return;
-    if (target !== undefined && isDirectory(join(this.home, target))) {
+    if (target !== undefined && isDirectory(join(this.#home, target))) {
       throw new StoreError('ERR_STORE_DAMAGED', `it leads to ${target}, but it is the short name of ${id}`, {
         subject: join(this.path, name),
         hint: 'remove the symlink; it is made again when the layer is used',
       });
     }
+    if (this.#readOnly) return;
     this.drop(name);
     try {
       this.make(name, id);

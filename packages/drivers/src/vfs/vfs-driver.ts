@@ -28,8 +28,6 @@ import { refuseInUse } from '../home/in-use.js';
 import { Home } from '../home/home.js';
 import { isDirectory, listOptional } from '../home/optional-file.js';
 
-const viewDirectory = '.layerstore/views';
-
 /**
  * Opens a vfs home, or makes a new one.
  * @throws StoreError ERR_UNKNOWN_OPTION, ERR_NOT_SUPPORTED
@@ -42,17 +40,19 @@ export async function openVfs(path: string, options: DriverOptions): Promise<Vfs
   });
   const home = Home.open(path, options);
   home.makeSubdirectory('dir', 0o710);
-  home.makeSubdirectory(viewDirectory, 0o700);
+  home.makeViewDirectory();
   return Promise.resolve(new VfsDriver(home));
 }
 
 export class VfsDriver implements GraphDriver {
   readonly name = 'vfs';
   readonly home: string;
+  readonly state: string;
   readonly abilities: Abilities = { independentLayers: false, nativeDiff: false, quota: false, maxDepth: Infinity };
 
   constructor(private readonly directories: Home) {
     this.home = directories.path;
+    this.state = directories.state;
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
@@ -90,6 +90,12 @@ export class VfsDriver implements GraphDriver {
     return Promise.resolve(isDirectory(this.#directory(id)));
   }
 
+  /** Docker records no parents here. */
+  async parent(id: LayerId): Promise<undefined> {
+    this.#requireLayer(id);
+    return Promise.resolve(undefined);
+  }
+
   async list(): Promise<LayerId[]> {
     const entries = listOptional(join(this.home, 'dir')).filter((entry) => entry.isDirectory());
     return Promise.resolve(entries.map((entry) => entry.name).filter(isLayerId));
@@ -106,9 +112,8 @@ export class VfsDriver implements GraphDriver {
 
   async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
     const path = this.#requireLayer(id);
-    return Promise.resolve(
-      options.readOnly === true ? { kind: 'bind', source: path, readOnly: true } : { kind: 'directory', path },
-    );
+    const readOnly = options.readOnly === true || this.directories.readOnly;
+    return Promise.resolve(readOnly ? { kind: 'bind', source: path, readOnly } : { kind: 'directory', path });
   }
 
   async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
@@ -120,10 +125,11 @@ export class VfsDriver implements GraphDriver {
   }
 
   mountPoint(id: LayerId): string {
-    return join(this.home, viewDirectory, parseLayerId(id));
+    return this.directories.viewPoint(id);
   }
 
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
+    this.directories.requireWritable(id);
     return Promise.resolve({ tree: complete(this.#requireLayer(id)), lowers: [] });
   }
 
