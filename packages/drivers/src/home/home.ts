@@ -16,7 +16,7 @@ import type { DriverOptions } from '../driver-options.js';
 import { HomeStaging, type StagingDirectory } from './home-staging.js';
 import { refuseInUse } from './in-use.js';
 import { isDirectory, unlessAbsent } from './optional-file.js';
-import { stateDirectory } from './state-directory.js';
+import { stateDirectory, statePath } from './state-directory.js';
 import { treeWork, type TreeWork } from './tree-work.js';
 
 interface HomeParts {
@@ -68,10 +68,8 @@ export class Home {
       if (mayBeMade) makeHomeDirectory(path);
       const real = realpathSync(path);
       if (!isDirectory(real)) throw noHome(path);
-      const state = isReadOnly(options) ? stateDirectory(real) : join(real, '.layerstore');
-      const home = new Home({ path: real, state, mayBeMade, options });
-      if (home.readOnly) home.makeViewDirectory();
-      return home;
+      const state = isReadOnly(options) ? statePath(real) : join(real, '.layerstore');
+      return new Home({ path: real, state, mayBeMade, options });
     } catch (error) {
       if (hasErrno(error, 'ENOENT', 'ENOTDIR')) throw noHome(path, error);
       throw fromSystemError(error, path);
@@ -105,8 +103,9 @@ export class Home {
     return join(this.state, 'views', parseLayerId(id));
   }
 
-  /** The directory of {@link viewPoint}. */
+  /** Makes the directory of {@link viewPoint}; a driver of a home that is only read always needs it. */
   makeViewDirectory(): void {
+    if (this.readOnly) stateDirectory(this.path);
     mkdirSync(join(this.state, 'views'), { recursive: true, mode: 0o700 });
   }
 

@@ -24,7 +24,7 @@ const runtimeDirectory = '/run/layerstore';
  * @throws StoreError ERR_NEEDS_ROOT, ERR_NO_SPACE, ERR_IO
  */
 export function stateDirectory(home: string): string {
-  const directory = join(runtimeDirectory, identityOf(home));
+  const directory = statePath(home);
   try {
     if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) {
       writeFileSync(join(directory, 'home'), `${realpathSync(home)}\n`, { mode: 0o600 });
@@ -33,6 +33,11 @@ export function stateDirectory(home: string): string {
   } catch (error) {
     throw fromSystemError(error, directory);
   }
+}
+
+/** Where {@link stateDirectory} is, made or not. @throws StoreError ERR_IO when there is no home */
+export function statePath(home: string): string {
+  return join(runtimeDirectory, identityOf(home));
 }
 
 /**
