@@ -19,6 +19,7 @@ const peers = [
   'btrfs-progs',
   'buildah',
   'bzip2',
+  'docker.io',
   'e2fsprogs',
   'fish',
   'libarchive-tools',
