@@ -1,3 +1,5 @@
+import type { IdMaps } from '@layerstore/core';
+
 /**
  * A directory that holds one layer, and how deletions are written in it.
  *
@@ -10,6 +12,8 @@ export interface LayerTree {
   /** Absolute path of the directory. */
   readonly path: string;
   readonly dialect: Dialect;
+  /** The owners in the directory are the host's; archives hold those inside the container. */
+  readonly idMaps?: IdMaps;
 }
 
 export type Dialect = 'overlay' | 'aufs' | 'complete';

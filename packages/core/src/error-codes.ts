@@ -56,6 +56,7 @@ export const errorCodes = {
   ERR_NOT_SUPPORTED: failure('the driver does not support the operation', 501, 'UNIMPLEMENTED'),
   ERR_MISSING_PREREQUISITE: failure('a program, kernel feature or device is missing', 500, 'FAILED_PRECONDITION'),
   ERR_INCOMPATIBLE_FILE_SYSTEM: failure('the backing file system cannot carry the driver', 500, 'FAILED_PRECONDITION'),
+  ERR_ID_NOT_MAPPED: failure('an owner has no counterpart in the id maps', 400, 'FAILED_PRECONDITION'),
   ERR_UNSUPPORTED_PLATFORM: failure('the operation needs Linux', 501, 'UNIMPLEMENTED'),
   ERR_NEEDS_ROOT: failure('the operation needs root', 403, 'PERMISSION_DENIED'),
   ERR_MOUNT_FAILED: failure('the kernel refused a mount', 500, 'INTERNAL'),

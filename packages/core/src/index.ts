@@ -1,7 +1,7 @@
 export * from './digest.js';
 export * from './error-codes.js';
 export * from './id.js';
-export type * from './id-map.js';
+export * from './id-map.js';
 export * from './logger.js';
 export * from './progress.js';
 export * from './steps.js';

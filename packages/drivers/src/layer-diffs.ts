@@ -13,6 +13,7 @@ import type {
   DiffSource,
   LayerTree,
   RunJobOptions,
+  TarRules,
   WriteTarget,
   WrittenBytes,
 } from '@layerstore/archive';
@@ -25,6 +26,14 @@ import { treeWork } from './home/tree-work.js';
 export interface LayerDiffTools {
   readonly workers: ArchiveWorkers;
   readonly mounter: Mounter;
+}
+
+export interface DiffOptions extends RunJobOptions {
+  /**
+   * `layerstore`, the default: all that layers can hold, and only what differs. `docker`: the bytes that Docker's driver of
+   * the same name writes.
+   */
+  readonly tarRules?: TarRules;
 }
 
 /** The diff part of a driver. */
@@ -67,9 +76,14 @@ export class LayerDiffs {
     id: LayerId,
     parent: LayerId | undefined,
     to: WriteTarget,
-    options: RunJobOptions = {},
+    { tarRules = 'layerstore', ...options }: DiffOptions = {},
   ): Promise<WrittenBytes> {
-    return this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'diff', diff, to }, options));
+    const use = (diff: DiffSource): Promise<WrittenBytes> =>
+      this.tools.workers.run({ kind: 'diff', diff, to, tarRules }, options);
+    // What Docker's driver compares as views is compared so for its bytes, too.
+    return tarRules === 'layerstore' || this.driver.abilities.nativeDiff
+      ? this.#compare(id, parent, use)
+      : this.#compareComplete(id, parent, use);
   }
 
   /**
@@ -94,7 +108,24 @@ export class LayerDiffs {
     use: (diff: DiffSource) => Promise<Result>,
   ): Promise<Result> {
     const inPlace = await this.driver.diffSource(parseLayerId(id), parent);
-    if (inPlace !== undefined) return use(inPlace);
+    return inPlace === undefined ? this.#compareViews(id, parent, use) : use(inPlace);
+  }
+
+  /** {@link #compare} with complete trees on both sides. */
+  async #compareComplete<Result>(
+    id: LayerId,
+    parent: LayerId | undefined,
+    use: (diff: DiffSource) => Promise<Result>,
+  ): Promise<Result> {
+    const inPlace = await this.driver.diffSource(parseLayerId(id), parent);
+    return inPlace?.upper.dialect === 'complete' ? use(inPlace) : this.#compareViews(id, parent, use);
+  }
+
+  async #compareViews<Result>(
+    id: LayerId,
+    parent: LayerId | undefined,
+    use: (diff: DiffSource) => Promise<Result>,
+  ): Promise<Result> {
     await using staged = await this.#staging.enter();
     return await this.#withView(id, staged.entry('layer'), (upper) =>
       parent === undefined

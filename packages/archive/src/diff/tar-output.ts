@@ -15,6 +15,11 @@ export class TarOutput {
     return this.#add(encodeHeader(entry, this.options));
   }
 
+  /** Header blocks that are encoded already. */
+  raw(blocks: Buffer): ByteSource {
+    return this.#add(blocks);
+  }
+
   /**
    * The content of an open file from its position on, and the padding after it.
    * @throws StoreError ERR_IO when the file ends before `size`

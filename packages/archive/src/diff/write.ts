@@ -9,6 +9,7 @@ import { isAufsMarker, whiteoutOf } from '../tree/aufs-markers.js';
 import { fileKind, inodeKey, isWhiteoutDevice } from '../tree/file-kind.js';
 import { baseName, joinPath, parentOf, pathText } from '../tree/paths.js';
 import type { StackEntry } from '../tree/stack.js';
+import { changedEntry } from './changed-entry.js';
 import { carriedXattrs } from './compare-entries.js';
 import { Comparison, type Difference, type Presence } from './comparison.js';
 import { TarOutput } from './tar-output.js';
@@ -110,7 +111,7 @@ class DiffWriter {
     try {
       // What is open counts: the name may have been given to another file since, and the size may be another.
       const opened = content.files.statusOfOpen(fd, content.relative);
-      if (fileKind(opened) !== 'file') throw changed(path);
+      if (fileKind(opened) !== 'file') throw changedEntry(path);
       const status = content === entry ? opened : { ...entry.status, size: opened.size };
       yield* this.#output.header(tarEntry('file', path, status, { xattrs: xattrsOf(entry) }));
       yield* this.#output.content(fd, status.size, content.path);
@@ -194,12 +195,5 @@ function unrepresentable(path: Buffer, what: string): StoreError {
   return new StoreError('ERR_NOT_SUPPORTED', `${what} would delete something when the layer is unpacked`, {
     subject: `/${pathText(path)}`,
     hint: 'remove or rename it, then try again',
-  });
-}
-
-function changed(path: Buffer): StoreError {
-  return new StoreError('ERR_IO', 'the entry changed while the tree was read', {
-    subject: `/${pathText(path)}`,
-    hint: 'stop or pause whatever writes there, and try again',
   });
 }

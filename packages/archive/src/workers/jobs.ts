@@ -9,6 +9,7 @@ import type { DeferredWork } from '../apply/layer-writer.js';
 import type { ApplyLimits } from '../apply/limits.js';
 import type { Compression } from '../compression/detect.js';
 import type { Change } from '../diff/changes.js';
+import type { DockerDiffOptions } from '../diff/docker/write-docker-diff.js';
 import type { DiffSource, LayerTree } from '../layer-tree.js';
 
 /** A run of bytes in a file, to the end where `length` is absent; or a stream from a descriptor's position on. */
@@ -25,6 +26,9 @@ export interface Expectation {
   readonly size?: number;
   readonly diffId?: DiffId;
 }
+
+/** `layerstore`: {@link writeDiff}. `docker`: {@link writeDockerDiff}, where its options are explained. */
+export type TarRules = 'layerstore' | 'docker' | ({ readonly rules: 'docker' } & DockerDiffOptions);
 
 /** A layer in its directory, and what turns it back into its tar. */
 export interface StoredLayer {
@@ -91,8 +95,8 @@ export interface Jobs {
   settle: { job: { deferred: DeferredWork; tree: LayerTree; lowers: readonly LayerTree[] }; result: undefined };
   /** Writes a layer's differences and unpacks them as a new layer, in one pass. */
   commit: { job: { diff: DiffSource; tree: LayerTree; tarSplitPath?: string }; result: AppliedLayer };
-  /** Writes a layer's differences as a tar. */
-  diff: { job: { diff: DiffSource; to: WriteTarget }; result: WrittenBytes };
+  /** Writes a layer's differences as a tar: with all that layers can hold, or with the bytes that dockerd would write. */
+  diff: { job: { diff: DiffSource; to: WriteTarget; tarRules?: TarRules }; result: WrittenBytes };
   changes: { job: { diff: DiffSource }; result: Change[] };
   'diff-size': { job: { diff: DiffSource }; result: number };
   /** Writes parts one after the other; layers bit for bit, checked against their diff IDs. */

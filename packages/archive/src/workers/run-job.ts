@@ -4,13 +4,15 @@ import { settleDeferred } from '../apply/settle-deferred.js';
 import type { ByteSource } from '../byte-source.js';
 import { compress } from '../compression/compress.js';
 import { diffSize, findChanges } from '../diff/changes.js';
+import { writeDockerDiff } from '../diff/docker/write-docker-diff.js';
 import { writeDiff, writeTree } from '../diff/write.js';
+import type { DiffSource } from '../layer-tree.js';
 import { copyTree } from '../tree/copy.js';
 import { runApply, runUnpack } from './apply-job.js';
 import { runFeed } from './feed-job.js';
 import { BlobReader, drain } from './blob-reader.js';
 import type { JobControl } from './job-control.js';
-import type { Job, JobKind, JobResult, WritePart, WriteTarget, WrittenBytes } from './jobs.js';
+import type { Job, JobKind, JobResult, TarRules, WritePart, WriteTarget, WrittenBytes } from './jobs.js';
 import { layerTar } from './layer-content.js';
 import { Output } from './output.js';
 
@@ -30,7 +32,7 @@ const runners: Runners = {
       onBytes: (count) => control.advance(count),
       ...(tarSplitPath === undefined ? {} : { tarSplitPath }),
     }),
-  diff: ({ diff, to }, control) => write(to, control, writeDiff(diff)),
+  diff: ({ diff, to, tarRules }, control) => write(to, control, diffBy(tarRules, diff)),
   changes: ({ diff }, control) => collect(findChanges(diff), control),
   'diff-size': ({ diff }) => diffSize(diff),
   write: ({ to, parts }, control) => write(to, control, ...parts.map((part) => contentOf(part, control))),
@@ -71,6 +73,11 @@ export function runJob<Kind extends JobKind>(job: Job<Kind>, control: JobControl
   const result = run(job, control);
   control.finish();
   return result;
+}
+
+function diffBy(rules: TarRules | undefined, diff: DiffSource): ByteSource {
+  if (rules === undefined || rules === 'layerstore') return writeDiff(diff);
+  return writeDockerDiff(diff, rules === 'docker' ? {} : rules);
 }
 
 function write(to: WriteTarget, control: JobControl, ...sources: ByteSource[]): WrittenBytes {
