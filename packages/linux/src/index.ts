@@ -1,10 +1,15 @@
 export * from './constants.js';
 export * from './durability.js';
 export * from './file-lock.js';
+export * from './kernel-tables.js';
 export * from './mount-plan.js';
 export * from './mount-table.js';
 export { errnoName, hasErrno } from './native/errno.js';
 export * from './native-syscalls.js';
+export { readAufsBranches, type AufsBranch } from './mounter/aufs-branches.js';
+export { supportsDirperm1 } from './mounter/aufs-dirperm1.js';
+export { MAX_AUFS_BRANCHES } from './mounter/aufs-options.js';
+export type { MountMethod } from './mounter/mount-tools.js';
 export * from './mounter/mounter.js';
 export { describeHolders, findMountHolders, type MountHolder } from './mounter/holders.js';
 export * from './recording-syscalls.js';

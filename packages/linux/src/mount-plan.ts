@@ -21,6 +21,8 @@ export interface BindPlan {
   readonly kind: 'bind';
   readonly source: string;
   readonly readOnly: boolean;
+  /** The directory is shown with mapped owners, by an id-mapped mount. */
+  readonly idMaps?: IdMaps;
 }
 
 /** A kernel overlay. */

@@ -62,7 +62,7 @@ function parseLine(line: string): MountTableEntry | undefined {
 }
 
 /** The kernel writes blank, tab, newline, backslash and hash as `\` and three octal digits. */
-function unescapeOctal(text: string): string {
+export function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 

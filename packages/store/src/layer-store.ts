@@ -1,7 +1,7 @@
 import type { ArchiveWorkers } from '@layerstore/archive';
 import { silentLogger, type Logger, type OperationOptions } from '@layerstore/core';
 import type { GraphDriver, LayerViews } from '@layerstore/drivers';
-import type { Mounter } from '@layerstore/linux';
+import type { Mounter, MountMethod } from '@layerstore/linux';
 import { Containers } from './containers/containers.js';
 import type { StoreContext } from './context.js';
 import { releaseFiles } from './database/release-files.js';
@@ -26,7 +26,7 @@ export interface OpenOptions {
   readonly threads?: number;
   readonly logger?: Logger;
   /** Forces a way of mounting; default: the first that works. */
-  readonly mountMethod?: 'auto' | 'fsopen' | 'mount';
+  readonly mountMethod?: 'auto' | MountMethod;
   /** How long a write waits for other processes, in milliseconds; default 30 000. */
   readonly lockTimeoutMs?: number;
   /** The process ends when the store is closed, which saves waiting until the database has let go of its files. */

@@ -3,14 +3,14 @@
  *
  * Names of the overlay's own namespaces never come in: `trusted.overlay.redirect` or `.metacopy` in an archive would
  * make the kernel show content of another place, `.whiteout` and `.opaque` would hide lower layers
- * (Documentation/filesystems/overlayfs.rst).
+ * (Documentation/filesystems/overlayfs.rst); `user.fuseoverlayfs.` says the same to fuse-overlayfs, and mode and owner.
  */
 import { StoreError } from '@layerstore/core';
 import { hasErrno } from '@layerstore/linux';
 import type { Xattr } from '../tar/entry.js';
 import { nameText } from './member-name.js';
 
-const OVERLAY_NAMESPACES = ['trusted.overlay.', 'user.overlay.'] as const;
+const OVERLAY_NAMESPACES = ['trusted.overlay.', 'user.overlay.', 'user.fuseoverlayfs.'] as const;
 const LINUX_NAMESPACES = ['user.', 'trusted.', 'security.', 'system.'] as const;
 /** Its value decides the permission bits, so they are set after it. */
 export const ACCESS_ACL = 'system.posix_acl_access';

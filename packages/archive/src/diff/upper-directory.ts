@@ -2,7 +2,7 @@
 import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import type { Dialect } from '../layer-tree.js';
 import { hiddenBy, isAufsMarker } from '../tree/aufs-markers.js';
-import { noMarks, splitMarks, type OverlayMarks } from '../tree/overlay-marks.js';
+import { noMarks, splitMarks, withoutFuseMarkers, type OverlayMarks } from '../tree/overlay-marks.js';
 import { joinPath } from '../tree/paths.js';
 import type { TreeFiles } from '../tree/tree-files.js';
 
@@ -17,7 +17,7 @@ export interface UpperName {
 
 /** The names of one directory of the upper, in byte order. */
 export function upperNames(upper: TreeFiles, dialect: Dialect, directory: Buffer): UpperName[] {
-  const names = upper.names(directory);
+  const names = dialect === 'overlay' ? withoutFuseMarkers(upper.names(directory)) : upper.names(directory);
   if (dialect !== 'aufs') return names.map((name) => ({ name, present: true, deleted: false }));
   const present = new Set<string>();
   const deleted = new Set<string>();

@@ -1,9 +1,10 @@
 /**
  * Marks of the kernel's overlay file system, read from the extended attributes of a layer's entries
  * (Documentation/filesystems/overlayfs.rst). `trusted.overlay.*` is written by mounts of root, `user.overlay.*` by
- * mounts with the option userxattr; both are understood.
+ * mounts with the option userxattr, `user.fuseoverlayfs.*` by the program fuse-overlayfs; all are understood.
  */
 import type { FileStatus } from '@layerstore/linux';
+import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import type { Xattr } from '../tar/entry.js';
 import { fileKind } from './file-kind.js';
 import type { TreeFiles } from './tree-files.js';
@@ -19,7 +20,8 @@ export interface OverlayMarks {
 
 export const noMarks: OverlayMarks = { opaque: false, redirect: undefined, metacopy: false };
 
-const namespaces = ['trusted.overlay.', 'user.overlay.'] as const;
+const kernelNamespaces = ['trusted.overlay.', 'user.overlay.'] as const;
+const namespaces = [...kernelNamespaces, 'user.fuseoverlayfs.'] as const;
 
 /** The marks, and the attributes that are the entry's own. */
 export function splitMarks(xattrs: readonly Xattr[]): { own: Xattr[]; marks: OverlayMarks } {
@@ -46,5 +48,16 @@ export function splitMarks(xattrs: readonly Xattr[]): { own: Xattr[]; marks: Ove
 /** Whiteouts as an attribute of an empty file (kernel 6.7 and later), for places where devices cannot be made. */
 export function isWhiteoutFile(files: TreeFiles, path: Buffer, status: FileStatus): boolean {
   if (status.size > 0 || fileKind(status) !== 'file') return false;
-  return namespaces.some((namespace) => files.xattr(path, `${namespace}whiteout`) !== undefined);
+  return kernelNamespaces.some((namespace) => files.xattr(path, `${namespace}whiteout`) !== undefined);
 }
+
+/**
+ * The names of a directory in an upper without what fuse-overlayfs puts into an opaque one while it is mounted: a file
+ * and, so that it stays hidden, a whiteout.
+ */
+export function withoutFuseMarkers(names: Buffer[]): Buffer[] {
+  if (!fuseMarkers.every((marker) => names.some((name) => name.equals(marker)))) return names;
+  return names.filter((name) => !fuseMarkers.some((marker) => name.equals(marker)));
+}
+
+const fuseMarkers = [Buffer.from(OPAQUE_MARKER), Buffer.from('.wh..opq')];

@@ -12,7 +12,7 @@ import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import type { LayerTree } from '../layer-tree.js';
 import { isAufsMarker, whiteoutOf } from './aufs-markers.js';
 import { fileKind, isDirectory, isWhiteoutDevice } from './file-kind.js';
-import { isWhiteoutFile, noMarks, splitMarks, type OverlayMarks } from './overlay-marks.js';
+import { isWhiteoutFile, noMarks, splitMarks, withoutFuseMarkers, type OverlayMarks } from './overlay-marks.js';
 import { baseName, byBytes, joinPath, pathText, ROOT, splitPath } from './paths.js';
 import { TreeFiles } from './tree-files.js';
 
@@ -110,10 +110,7 @@ export class LayerStack implements Disposable {
     if (found === undefined || !isDirectory(found.top.status)) return [];
     const names = new Map<string, Buffer>();
     for (const { layer, path } of found.parts) {
-      for (const name of layer.files.names(path)) {
-        if (layer.tree.dialect === 'aufs' && isAufsMarker(name)) continue;
-        names.set(name.toString('latin1'), name);
-      }
+      for (const name of shownNames(layer, path)) names.set(name.toString('latin1'), name);
     }
     return [...names.values()].sort(byBytes);
   }
@@ -216,6 +213,18 @@ export class LayerStack implements Disposable {
       parts = [...found.parts];
     }
     return found;
+  }
+}
+
+function shownNames({ tree, files }: Layer, directory: Buffer): Buffer[] {
+  const names = files.names(directory);
+  switch (tree.dialect) {
+    case 'overlay':
+      return withoutFuseMarkers(names);
+    case 'aufs':
+      return names.filter((name) => !isAufsMarker(name));
+    case 'complete':
+      return names;
   }
 }
 

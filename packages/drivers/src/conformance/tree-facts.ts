@@ -54,7 +54,7 @@ function xattrs(path: Buffer): string[] {
   const sys = nativeSyscalls();
   return sys
     .listXattrs(path)
-    .filter((name) => !/^(trusted|user)\.overlay\./.test(name.toString('latin1')))
+    .filter((name) => !/^(?:(?:trusted|user)\.overlay|user\.fuseoverlayfs)\./.test(name.toString('latin1')))
     .map((name) => `${name.toString('latin1')}=${sys.getXattr(path, name)?.toString('base64') ?? ''}`)
     .sort();
 }

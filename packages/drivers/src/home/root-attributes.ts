@@ -20,5 +20,5 @@ export function copyRootAttributes(from: string, to: string): void {
 
 /** The overlay's marks say something about one layer, the SELinux label about one file. */
 function belongsToLayer(name: Buffer): boolean {
-  return /^(?:(?:trusted|user)\.overlay\.|security\.selinux$)/.test(name.toString('latin1'));
+  return /^(?:(?:trusted|user)\.overlay\.|user\.fuseoverlayfs\.|security\.selinux$)/.test(name.toString('latin1'));
 }

@@ -13,15 +13,17 @@ import type { Syscalls } from '../syscalls.js';
 /**
  * Shows one directory at `target`, never writable for a moment where it shall be read-only. The mount starts private: a
  * copy of a shared mount would stay its peer, and what is mounted inside the view would appear in the source.
+ * @param userNamespace maps the owners that are shown
  * @throws SystemError ENOSYS before Linux 5.12
  */
-export function bindByOpenTree(sys: Syscalls, plan: BindPlan, target: string): void {
+export function bindByOpenTree(sys: Syscalls, plan: BindPlan, target: string, userNamespace?: number): void {
   const tree = sys.openTree(plan.source, OPEN_TREE_CLONE);
   try {
     sys.mountSetattr(tree, '', AT_EMPTY_PATH, {
       set: plan.readOnly ? MOUNT_ATTR_RDONLY : 0,
       clear: 0,
       propagation: MS_PRIVATE,
+      ...(userNamespace === undefined ? {} : { userNamespace }),
     });
     sys.moveMount(tree, target);
   } finally {

@@ -1,10 +1,9 @@
 import { StoreError } from '@layerstore/core';
 import { lstatSync, mkdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { BindPlan, UnionPlan } from '../mount-plan.js';
-import { readMountTable, type MountTableEntry } from '../mount-table.js';
+import type { KernelTables } from '../kernel-tables.js';
+import type { MountTableEntry } from '../mount-table.js';
 import { hasErrno } from '../native/errno.js';
-import { overlayDirectories } from './overlay-options.js';
 
 /**
  * The name of a mount point in the mount table: its directory without symlinks. The last component is not looked at,
@@ -21,8 +20,13 @@ export function mountPointName(target: string): string | undefined {
 }
 
 /** The mounts on one point, lowest first, as the calling thread sees them. */
-export function mountsOn(point: string): MountTableEntry[] {
-  return readMountTable('/proc/thread-self/mountinfo').filter((entry) => entry.mountPoint === point);
+export function mountsOn(kernel: KernelTables, point: string): MountTableEntry[] {
+  return kernel.mounts().filter((entry) => entry.mountPoint === point);
+}
+
+/** The mount that is seen on a point. */
+export function topMount(kernel: KernelTables, point: string): MountTableEntry | undefined {
+  return mountsOn(kernel, point).at(-1);
 }
 
 /** Makes the directory where it is missing; returns true when it did. */
@@ -33,13 +37,16 @@ export function makeMountPoint(point: string): boolean {
   } catch (error) {
     if (!hasErrno(error, 'EEXIST')) throw error;
   }
-  if (!lstatSync(point).isDirectory()) {
+  if (!isDead(point) && !lstatSync(point).isDirectory()) {
     throw new StoreError('ERR_MOUNT_FAILED', 'the mount point is not a directory', { subject: point });
   }
   return false;
 }
 
-/** Deletes the directory if it is empty, and returns false if it is not. Never more: it may hold somebody's data. */
+/**
+ * Deletes the directory if it is empty, and returns false if it is not. Never more: it may hold somebody's data. The
+ * kernel takes away what other mount namespaces still have mounted on it.
+ */
 export function removeMountPoint(point: string): boolean {
   try {
     rmdirSync(point);
@@ -51,22 +58,15 @@ export function removeMountPoint(point: string): boolean {
   }
 }
 
-/** True when the mount shows what the plan describes: then one that survived a crash is taken over. */
-export function showsPlan(entry: MountTableEntry, plan: BindPlan | UnionPlan): boolean {
-  if (plan.kind === 'bind') return isSameDirectory(entry.mountPoint, plan.source);
-  // The table does not name the branches of an aufs: whoever mounted one on a layer's mount point meant that layer.
-  if (plan.kind === 'aufs') return entry.type === 'aufs';
-  if (entry.type !== 'overlay') return false;
-  const { lowers, upper } = overlayDirectories(entry);
-  const base = plan.short?.base ?? '/';
-  // An upper has one overlay at a time; it alone tells.
-  if (plan.upper !== undefined) return upper !== undefined && isSameDirectory(resolve(base, upper), plan.upper.path);
-  if (upper !== undefined || lowers.length !== plan.lowers.length) return false;
-  return plan.lowers.every((lower, index) => isSameDirectory(resolve(base, lowers[index] ?? ''), lower));
-}
-
-function isSameDirectory(one: string, other: string): boolean {
-  const first = statSync(one, { bigint: true, throwIfNoEntry: false });
-  const second = statSync(other, { bigint: true, throwIfNoEntry: false });
-  return first !== undefined && second !== undefined && first.ino === second.ino && first.dev === second.dev;
+/** The mount on `point` is served by a process that has died. */
+export function isDead(point: string): boolean {
+  try {
+    statSync(point);
+    return false;
+  } catch (error) {
+    // The second one meets a request that was under way.
+    if (hasErrno(error, 'ENOTCONN', 'ECONNABORTED')) return true;
+    if (hasErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
 }

@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MNT_DETACH, MS_BIND } from '../constants.js';
+import { kernelTables } from '../kernel-tables.js';
 import type { OverlayPlan } from '../mount-plan.js';
 import { mountsBelow, readMountTable } from '../mount-table.js';
 import { nativeSyscalls } from '../native-syscalls.js';
@@ -290,6 +291,8 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('Mount
 describe.skipIf(process.platform !== 'linux')(
   'Mounter on recorded calls (Linux only: it reads the mount table)',
   () => {
+    /** With SELinux, which the machine of the test need not have. */
+    const kernel = { ...kernelTables, takesLabels: () => true };
     let base: string;
     let target: string;
     const plan: OverlayPlan = {
@@ -307,7 +310,7 @@ describe.skipIf(process.platform !== 'linux')(
 
     it('hands directories over as descriptors and closes all of them', async () => {
       const sys = new RecordingSyscalls();
-      await new Mounter({ syscalls: sys }).mount(plan, target);
+      await new Mounter({ syscalls: sys, kernel }).mount(plan, target);
       expect(sys.argumentsOf('fsconfig').map(([, config]) => config)).toEqual([
         { command: 'string', key: 'source', value: 'overlay' },
         { command: 'fd', key: 'lowerdir+', fd: 101 },
@@ -326,7 +329,7 @@ describe.skipIf(process.platform !== 'linux')(
     it('falls back to strings where descriptors are refused, by /proc for odd names', async () => {
       const sys = new RecordingSyscalls();
       sys.fail('fsconfig', 'EINVAL', 2);
-      await new Mounter({ syscalls: sys }).mount(plan, target);
+      await new Mounter({ syscalls: sys, kernel }).mount(plan, target);
       const directories = sys
         .argumentsOf('fsconfig')
         .map(([, config]) => config)
@@ -343,7 +346,7 @@ describe.skipIf(process.platform !== 'linux')(
     it('falls back to mount(2) where the kernel has no fsopen, unless fsopen is forced', async () => {
       const sys = new RecordingSyscalls();
       sys.fail('fsopen', 'ENOSYS');
-      await new Mounter({ syscalls: sys }).mount(plan, target);
+      await new Mounter({ syscalls: sys, kernel }).mount(plan, target);
       expect(sys.argumentsOf('mount')).toEqual([
         [
           'overlay',
@@ -356,7 +359,7 @@ describe.skipIf(process.platform !== 'linux')(
       const forced = new RecordingSyscalls();
       forced.fail('fsopen', 'ENOSYS');
       await expect(
-        new Mounter({ syscalls: forced, method: 'fsopen' }).mount(plan, join(base, 'other')),
+        new Mounter({ syscalls: forced, kernel, method: 'fsopen' }).mount(plan, join(base, 'other')),
       ).rejects.toThrow(/ENOSYS/);
       expect(forced.names).toEqual(['fsopen']);
     });
@@ -365,7 +368,7 @@ describe.skipIf(process.platform !== 'linux')(
       const sys = new RecordingSyscalls();
       sys.fail('fsconfig', 'EINVAL', 2);
       sys.fail('fsconfig', 'EINVAL', 10);
-      await new Mounter({ syscalls: sys }).mount(plan, target);
+      await new Mounter({ syscalls: sys, kernel }).mount(plan, target);
       expect(sys.names.filter((name) => name === 'mount')).toHaveLength(1);
       const opened = sys.names.filter((name) => name === 'openat' || name === 'fsopen').length;
       expect(sys.argumentsOf('close')).toHaveLength(opened);
@@ -374,7 +377,7 @@ describe.skipIf(process.platform !== 'linux')(
     it('does not try mount(2) after a refusal that is about the layers', async () => {
       const sys = new RecordingSyscalls({ mountLog: () => 'overlay: maximum fs stacking depth exceeded' });
       sys.fail('fsconfig', 'EINVAL', 9);
-      const failing = new Mounter({ syscalls: sys }).mount(plan, target);
+      const failing = new Mounter({ syscalls: sys, kernel }).mount(plan, target);
       await expect(failing).rejects.toThrow(/maximum fs stacking depth exceeded \(EINVAL\)/);
       expect(sys.names).not.toContain('mount');
     });
@@ -390,7 +393,7 @@ describe.skipIf(process.platform !== 'linux')(
     it('reports a full disk as such', async () => {
       const sys = new RecordingSyscalls();
       sys.fail('fsmount', 'ENOSPC');
-      await expect(new Mounter({ syscalls: sys }).mount(plan, target)).rejects.toThrow(code('ERR_NO_SPACE'));
+      await expect(new Mounter({ syscalls: sys, kernel }).mount(plan, target)).rejects.toThrow(code('ERR_NO_SPACE'));
       expect(existsSync(target)).toBe(false);
     });
   },

@@ -6,43 +6,53 @@
  * directories are opened for reading. Before that `lowerdir+` takes strings of up to 255 bytes. Still older kernels
  * accept any key and refuse at the end, with EINVAL.
  */
-import { O_DIRECTORY, O_RDONLY } from '../constants.js';
 import type { OverlayPlan } from '../mount-plan.js';
 import { hasErrno } from '../native/errno.js';
-import { AT_FDCWD, type Syscalls } from '../syscalls.js';
+import type { Syscalls } from '../syscalls.js';
+import { OpenDirectories } from './open-directory.js';
 import { OverlayFailure } from './overlay-failure.js';
 import { splitOption } from './overlay-options.js';
 
 /** fsconfig(2) refuses longer strings. */
 const MAX_STRING_BYTES = 255;
 
-/** @throws OverlayFailure */
-export function mountOverlayByFsopen(sys: Syscalls, plan: OverlayPlan, target: string): void {
-  const context = openContext(sys);
+/**
+ * @param userNamespace maps the owners that the lowers show
+ * @throws OverlayFailure
+ */
+export function mountOverlayByFsopen(sys: Syscalls, plan: OverlayPlan, target: string, userNamespace?: number): void {
+  const fd = openContext(sys);
+  // Kept open until the end: "/proc/self/fd/N" is resolved only when the option is read.
+  const directories = new OpenDirectories(sys, userNamespace);
+  const context = new Context(sys, fd);
   try {
     context.string('source', 'overlay');
-    for (const lower of plan.lowers) context.directory('lowerdir+', lower);
+    for (const lower of plan.lowers) {
+      context.directory('lowerdir+', directories.lower(lower), userNamespace === undefined ? lower : undefined);
+    }
     if (plan.upper !== undefined) {
-      context.directory('upperdir', plan.upper.path);
-      context.directory('workdir', plan.upper.work);
+      const { path, work } = plan.upper;
+      context.directory('upperdir', directories.plain(path), path);
+      context.directory('workdir', directories.plain(work), work);
     }
     for (const option of plan.options) {
       const { key, value } = splitOption(option);
-      if (value === undefined) sys.fsconfig(context.fd, { command: 'flag', key });
+      if (value === undefined) sys.fsconfig(fd, { command: 'flag', key });
       else context.string(key, value);
     }
-    sys.fsconfig(context.fd, { command: 'create' });
-    attach(sys, context.fd, target);
+    sys.fsconfig(fd, { command: 'create' });
+    attach(sys, fd, target);
   } catch (error) {
-    throw new OverlayFailure(error, sys.mountLog(context.fd), !context.takesDescriptors && hasErrno(error, 'EINVAL'));
+    throw new OverlayFailure(error, sys.mountLog(fd), !context.takesDescriptors && hasErrno(error, 'EINVAL'));
   } finally {
-    context.close();
+    directories[Symbol.dispose]();
+    sys.close(fd);
   }
 }
 
-function openContext(sys: Syscalls): Context {
+function openContext(sys: Syscalls): number {
   try {
-    return new Context(sys, sys.fsopen('overlay'));
+    return sys.fsopen('overlay');
   } catch (error) {
     // EPERM: seccomp filters of container engines before 2020 answer so for calls they do not know.
     throw new OverlayFailure(error, '', hasErrno(error, 'ENOSYS', 'EPERM'));
@@ -61,21 +71,18 @@ function attach(sys: Syscalls, context: number, target: string): void {
 
 class Context {
   takesDescriptors = true;
-  /** Kept open until the end: "/proc/self/fd/N" is resolved only when the option is read. */
-  readonly #directories: number[] = [];
 
   constructor(
     private readonly sys: Syscalls,
-    readonly fd: number,
+    private readonly fd: number,
   ) {}
 
   string(key: string, value: string): void {
     this.sys.fsconfig(this.fd, { command: 'string', key, value });
   }
 
-  directory(key: string, path: string): void {
-    const directory = this.sys.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
-    this.#directories.push(directory);
+  /** @param path the directory's own name, where it shows the same as the descriptor */
+  directory(key: string, directory: number, path: string | undefined): void {
     if (this.takesDescriptors) {
       try {
         this.sys.fsconfig(this.fd, { command: 'fd', key, fd: directory });
@@ -87,12 +94,7 @@ class Context {
         this.sys.mountLog(this.fd);
       }
     }
-    this.string(key, isPlain(path) ? path : `/proc/self/fd/${directory}`);
-  }
-
-  close(): void {
-    for (const directory of this.#directories) this.sys.close(directory);
-    this.sys.close(this.fd);
+    this.string(key, path !== undefined && isPlain(path) ? path : `/proc/self/fd/${directory}`);
   }
 }
 

@@ -1,0 +1,74 @@
+/** Does a mount that is found show what a plan describes? Then one that survived a crash is taken over. */
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { KernelTables } from '../kernel-tables.js';
+import type { AufsPlan, BindPlan, OverlayPlan, UnionPlan } from '../mount-plan.js';
+import type { MountTableEntry } from '../mount-table.js';
+import { hasErrno } from '../native/errno.js';
+import { findFuseServer, fuseOptionText, isFuseOverlay } from './fuse-overlayfs.js';
+import { overlayDirectories } from './overlay-options.js';
+
+export function showsPlan(kernel: KernelTables, entry: MountTableEntry, plan: BindPlan | UnionPlan): boolean {
+  switch (plan.kind) {
+    case 'bind':
+      return isSameDirectory(entry.mountPoint, plan.source);
+    case 'aufs':
+      return showsAufs(kernel, entry, plan);
+    case 'overlay':
+      return isFuseOverlay(entry) ? showsFuse(entry, plan) : showsOverlay(entry, plan);
+  }
+}
+
+/** Where the kernel does not name the branches, whoever mounted an aufs on a layer's mount point meant that layer. */
+function showsAufs(kernel: KernelTables, entry: MountTableEntry, plan: AufsPlan): boolean {
+  if (entry.type !== 'aufs') return false;
+  const branches = kernel.aufsBranches(entry);
+  if (branches === undefined) return true;
+  const writable = branches[0]?.permission.startsWith('rw') === true;
+  if (plan.writable && !writable) return false;
+  return (
+    branches.length === plan.branches.length && plan.branches.every((path, index) => branches[index]?.path === path)
+  );
+}
+
+function showsOverlay(entry: MountTableEntry, plan: OverlayPlan): boolean {
+  if (entry.type !== 'overlay') return false;
+  const { lowers, upper } = overlayDirectories(entry);
+  const base = plan.short?.base ?? '/';
+  const isAt = (spelled: string | undefined, path: string | undefined): boolean =>
+    spelled !== undefined && path !== undefined && isSameDirectory(resolve(base, spelled), path);
+  // An upper has one overlay at a time; it alone tells.
+  if (plan.upper !== undefined) return isAt(upper, plan.upper.path);
+  // Mounts with mapped owners have no path that could be compared.
+  if (plan.idMaps !== undefined) return upper === undefined && lowers.length === plan.lowers.length;
+  // Mounted before the layer had a child, which made its directory a lower.
+  const shown = upper === undefined ? lowers : [upper, ...lowers];
+  return shown.length === plan.lowers.length && plan.lowers.every((lower, index) => isAt(shown[index], lower));
+}
+
+/** The mount table says nothing about its layers; the command line of its process does. */
+function showsFuse(entry: MountTableEntry, plan: OverlayPlan): boolean {
+  const options = findFuseServer(entry.mountPoint)?.options;
+  if (options === undefined) return false;
+  if (options === fuseOptionText(plan)) return true;
+  const [upper, ...lowers] = plan.lowers;
+  if (plan.upper !== undefined || upper === undefined) return false;
+  const before = fuseOptionText({ ...plan, lowers, upper: { path: upper, work: '' } });
+  return options.replace(/,workdir=(?:\\.|[^,\\])*/, ',workdir=') === before;
+}
+
+/** Symlinks that lead nowhere, and layers that are gone, are like nothing. */
+function isSameDirectory(one: string, other: string): boolean {
+  const first = status(one);
+  const second = status(other);
+  return first !== undefined && second !== undefined && first.ino === second.ino && first.dev === second.dev;
+}
+
+function status(path: string): { readonly ino: bigint; readonly dev: bigint } | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    if (hasErrno(error, 'ELOOP', 'ENOTCONN', 'ECONNABORTED', 'EACCES')) return undefined;
+    throw error;
+  }
+}
