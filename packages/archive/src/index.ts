@@ -20,7 +20,7 @@ export { applyLayer, type AppliedLayer, type ApplyOptions } from './apply/apply-
 export type { DeferredWork } from './apply/layer-writer.js';
 export { defaultApplyLimits, type ApplyLimits } from './apply/limits.js';
 export { settleDeferred } from './apply/settle-deferred.js';
-export { diffSize, findChanges, type Change } from './diff/changes.js';
+export { diffSize, findChanges, type Change, type SizeCount } from './diff/changes.js';
 export { writeDockerDiff, type DockerDiffOptions } from './diff/docker/write-docker-diff.js';
 export { writeDiff, writeTree } from './diff/write.js';
 export { copyTree } from './tree/copy.js';

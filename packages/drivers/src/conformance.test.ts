@@ -1,16 +1,9 @@
 import { describeDriver } from './conformance/index.js';
-import { openDriver } from './registry.js';
 
-describeDriver({
-  title: 'overlay2 by fsopen',
-  mountMethod: 'fsopen',
-  open: (home, tools) => openDriver('overlay2', home, tools),
-});
+describeDriver({ title: 'overlay2 by fsopen', driver: 'overlay2', mountMethod: 'fsopen' });
 
-describeDriver({
-  title: 'overlay2 by mount(2)',
-  mountMethod: 'mount',
-  open: (home, tools) => openDriver('overlay2', home, tools),
-});
+describeDriver({ title: 'overlay2 by mount(2)', driver: 'overlay2', mountMethod: 'mount' });
 
-describeDriver({ title: 'vfs', open: (home, tools) => openDriver('vfs', home, tools) });
+describeDriver({ title: 'overlay2 by fuse-overlayfs', driver: 'overlay2', mountMethod: 'fuse-overlayfs' });
+
+describeDriver({ title: 'vfs', driver: 'vfs' });

@@ -150,6 +150,12 @@ export interface Abilities {
   readonly independentLayers: boolean;
   /** The difference to the direct parent is read from the layer's own directory, at a cost that ignores lower layers. */
   readonly nativeDiff: boolean;
+  /**
+   * What sizes of layers mean, as in Docker's driver of this name. `lstat`: `st_size` of everything in the layer's own
+   * directory but directories, each inode once; after an apply as well. `tar-headers`: the same sum over what differs
+   * from the parent; after an apply the sizes in the tar's headers.
+   */
+  readonly sizeRule: 'lstat' | 'tar-headers';
   /** `size=` of `storageOptions` is enforced. */
   readonly quota: boolean;
   /** Greatest number of layers in one stack; `Infinity` where nothing limits it. */

@@ -36,6 +36,11 @@ export interface DiffOptions extends RunJobOptions {
   readonly tarRules?: TarRules;
 }
 
+export interface AppliedDiff extends AppliedLayer {
+  /** By the driver's `sizeRule`: what an engine is told. */
+  readonly size: number;
+}
+
 /** The diff part of a driver. */
 export function layerDiffs(driver: GraphDriver, tools: LayerDiffTools): LayerDiffs {
   return new LayerDiffs(driver, tools);
@@ -62,9 +67,13 @@ export class LayerDiffs {
     return found.map(({ kind, path }) => ({ kind, path: Buffer.from(path) }));
   }
 
-  /** Bytes of file content in the diff: lengths of files, hard links once. @throws StoreError ERR_LAYER_NOT_FOUND */
+  /** The size of the changes, by the driver's `sizeRule`. @throws StoreError ERR_LAYER_NOT_FOUND */
   async diffSize(id: LayerId, parent: LayerId | undefined, options: RunJobOptions = {}): Promise<number> {
-    return this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'diff-size', diff }, options));
+    const wholeDirectory = this.driver.abilities.sizeRule === 'lstat';
+    return this.#compare(id, parent, (diff) => {
+      const changesOnly = diff.upper.dialect !== 'complete';
+      return this.#size(wholeDirectory && changesOnly ? { upper: diff.upper, lowers: [] } : diff, options);
+    });
   }
 
   /**
@@ -92,14 +101,20 @@ export class LayerDiffs {
    * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_BUSY while the layer is mounted
    * @throws StoreError ERR_MALFORMED_ARCHIVE, ERR_ARCHIVE_ESCAPE, ERR_TRUNCATED, ERR_LIMIT_EXCEEDED, ERR_NO_SPACE
    */
-  async applyDiff(id: LayerId, source: BlobSource, options: RunJobOptions = {}): Promise<AppliedLayer> {
+  async applyDiff(id: LayerId, source: BlobSource, options: RunJobOptions = {}): Promise<AppliedDiff> {
     const { tree, lowers } = await this.driver.applyTarget(id);
     refuseInUse(id, tree.path, this.driver.mountPoint(id));
     const { workers } = this.tools;
     const applied = await workers.run({ kind: 'apply', source, compression: 'auto', tree }, options);
     await workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers });
     await workers.run({ kind: 'sync', path: tree.path });
-    return applied;
+    const byHeaders = this.driver.abilities.sizeRule === 'tar-headers';
+    const size = byHeaders ? applied.contentSize : await this.#size({ upper: tree, lowers: [] }, options);
+    return { ...applied, size };
+  }
+
+  async #size(diff: DiffSource, options: RunJobOptions): Promise<number> {
+    return this.tools.workers.run({ kind: 'diff-size', diff, count: 'lstat' }, options);
   }
 
   async #compare<Result>(
@@ -108,7 +123,9 @@ export class LayerDiffs {
     use: (diff: DiffSource) => Promise<Result>,
   ): Promise<Result> {
     const inPlace = await this.driver.diffSource(parseLayerId(id), parent);
-    return inPlace === undefined ? this.#compareViews(id, parent, use) : use(inPlace);
+    if (inPlace === undefined) return this.#compareViews(id, parent, use);
+    await this.#settleView(id);
+    return use(inPlace);
   }
 
   /** {@link #compare} with complete trees on both sides. */
@@ -132,6 +149,13 @@ export class LayerDiffs {
         ? use({ upper, lowers: [] })
         : this.#withView(parent, staged.entry('parent'), (lower) => use({ upper, lowers: [lower] })),
     );
+  }
+
+  /** A view that a process serves keeps what was written in the kernel's cache; its layer gets it by a sync. */
+  async #settleView(id: LayerId): Promise<void> {
+    const mountPoint = this.driver.mountPoint(id);
+    if (this.tools.mounter.mountOn(mountPoint)?.type.startsWith('fuse') !== true) return;
+    await this.tools.workers.run({ kind: 'sync', path: mountPoint });
   }
 
   /** A view that is mounted is used as it is: a second mount over the same upper would see it change in undefined ways. */

@@ -33,16 +33,24 @@ function isChange({ kind }: Difference): boolean {
 }
 
 /**
- * Bytes of file content that {@link writeDiff} would write: files that are new or changed, each inode once.
+ * What a size counts. `content`: bytes of file content, the sizes in the headers of a layer tar. `lstat`: `st_size` of
+ * everything but directories, so the length of a symlink's target too.
+ */
+export type SizeCount = 'content' | 'lstat';
+
+/**
+ * The size of what {@link writeDiff} would write: of what is new or changed, each inode once.
  * Costs as much as {@link findChanges}.
  */
-export function diffSize(source: DiffSource): number {
+export function diffSize(source: DiffSource, count: SizeCount = 'content'): number {
   using comparison = new Comparison(source, 'layer');
   const counted = new Set<string>();
   let size = 0;
   for (const difference of comparison.differences()) {
-    if (difference.kind === 'delete' || fileKind(difference.entry.status) !== 'file') continue;
+    if (difference.kind === 'delete') continue;
     const { status } = difference.entry;
+    const kind = fileKind(status);
+    if (kind === 'directory' || (kind !== 'file' && count === 'content')) continue;
     if (status.links > 1) {
       const key = inodeKey(status);
       if (counted.has(key)) continue;

@@ -8,7 +8,7 @@ import type { AppliedLayer } from '../apply/apply-layer.js';
 import type { DeferredWork } from '../apply/layer-writer.js';
 import type { ApplyLimits } from '../apply/limits.js';
 import type { Compression } from '../compression/detect.js';
-import type { Change } from '../diff/changes.js';
+import type { Change, SizeCount } from '../diff/changes.js';
 import type { DockerDiffOptions } from '../diff/docker/write-docker-diff.js';
 import type { DiffSource, LayerTree } from '../layer-tree.js';
 
@@ -98,7 +98,7 @@ export interface Jobs {
   /** Writes a layer's differences as a tar: with all that layers can hold, or with the bytes that dockerd would write. */
   diff: { job: { diff: DiffSource; to: WriteTarget; tarRules?: TarRules }; result: WrittenBytes };
   changes: { job: { diff: DiffSource }; result: Change[] };
-  'diff-size': { job: { diff: DiffSource }; result: number };
+  'diff-size': { job: { diff: DiffSource; count?: SizeCount }; result: number };
   /** Writes parts one after the other; layers bit for bit, checked against their diff IDs. */
   write: { job: { to: WriteTarget; parts: readonly WritePart[] }; result: WrittenBytes };
   /** Writes a layer's tar compressed. */

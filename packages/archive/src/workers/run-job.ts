@@ -34,7 +34,7 @@ const runners: Runners = {
     }),
   diff: ({ diff, to, tarRules }, control) => write(to, control, diffBy(tarRules, diff)),
   changes: ({ diff }, control) => collect(findChanges(diff), control),
-  'diff-size': ({ diff }) => diffSize(diff),
+  'diff-size': ({ diff, count }) => diffSize(diff, count),
   write: ({ to, parts }, control) => write(to, control, ...parts.map((part) => contentOf(part, control))),
   compress: ({ layer, to, compression, level }, control) => {
     // Progress counts what is read: how much will be written is not known.

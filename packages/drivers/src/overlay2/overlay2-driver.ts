@@ -6,7 +6,7 @@
  */
 import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, StoreError, type LayerId } from '@layerstore/core';
+import { fromSystemError, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
 import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { syncFile, type MountPlan } from '@layerstore/linux';
 import type {
@@ -40,6 +40,7 @@ export class Overlay2Driver implements GraphDriver {
   readonly abilities: Abilities = {
     independentLayers: true,
     nativeDiff: true,
+    sizeRule: 'lstat',
     quota: false,
     maxDepth: maxLowers + 1,
   };
@@ -138,7 +139,8 @@ export class Overlay2Driver implements GraphDriver {
     return this.plan(id, options);
   }
 
-  async closeView(): Promise<void> {
+  async closeView(id: LayerId): Promise<void> {
+    parseLayerId(id);
     return Promise.resolve();
   }
 

@@ -48,7 +48,13 @@ export class VfsDriver implements GraphDriver {
   readonly name = 'vfs';
   readonly home: string;
   readonly state: string;
-  readonly abilities: Abilities = { independentLayers: false, nativeDiff: false, quota: false, maxDepth: Infinity };
+  readonly abilities: Abilities = {
+    independentLayers: false,
+    nativeDiff: false,
+    sizeRule: 'tar-headers',
+    quota: false,
+    maxDepth: Infinity,
+  };
 
   constructor(private readonly directories: Home) {
     this.home = directories.path;
@@ -120,7 +126,8 @@ export class VfsDriver implements GraphDriver {
     return this.plan(id, options);
   }
 
-  async closeView(): Promise<void> {
+  async closeView(id: LayerId): Promise<void> {
+    parseLayerId(id);
     return Promise.resolve();
   }
 

@@ -47,12 +47,21 @@ export async function removeFuseLeftovers(sys: Syscalls, upper: UpperDirectories
 
 async function cleanDirectory(sys: Syscalls, directory: Buffer): Promise<void> {
   cleanAttributes(sys, directory);
+  const markers: Buffer[] = [];
   for (const entry of await readdir(directory, { withFileTypes: true, encoding: 'buffer' })) {
     const path = Buffer.concat([directory, Buffer.from('/'), entry.name]);
     if (entry.isDirectory()) await cleanDirectory(sys, path);
-    else if (isMarker(sys, path, entry.name.toString('latin1'))) sys.unlinkat(AT_FDCWD, path, 0);
+    else if (isMarker(sys, path, entry.name.toString('latin1'))) markers.push(path);
     else if (entry.isFile()) cleanAttributes(sys, path);
   }
+  if (markers.length > 0) removeMarkers(sys, directory, markers);
+}
+
+/** The directory keeps its time: nothing that belongs to the layer has changed. */
+function removeMarkers(sys: Syscalls, directory: Buffer, markers: readonly Buffer[]): void {
+  const { accessedNs, modifiedNs } = sys.statx(AT_FDCWD, directory, AT_SYMLINK_NOFOLLOW);
+  for (const marker of markers) sys.unlinkat(AT_FDCWD, marker, 0);
+  sys.utimensat(AT_FDCWD, directory, accessedNs, modifiedNs, AT_SYMLINK_NOFOLLOW);
 }
 
 function isMarker(sys: Syscalls, path: Buffer, name: string): boolean {
