@@ -29,7 +29,10 @@ export interface OpenOptions {
   readonly mountMethod?: 'auto' | MountMethod;
   /** How long a write waits for other processes, in milliseconds; default 30 000. */
   readonly lockTimeoutMs?: number;
-  /** The process ends when the store is closed, which saves waiting until the database has let go of its files. */
+  /**
+   * The process ends with its work, as a command does: small jobs run in the calling thread, which saves starting one and may block the
+   * event loop for up to a second, and closing does not wait until the database has let go of its files.
+   */
   readonly oneShot?: boolean;
   /** Forces a database engine. */
   readonly databaseEngine?: SqliteEngine;
@@ -204,8 +207,9 @@ class LazyParts {
 
   private async openWorkers(): Promise<ArchiveWorkers> {
     const { ArchiveWorkers } = await import('@layerstore/archive');
-    const { logger, threads } = this.options;
+    const { logger, threads, oneShot } = this.options;
     return new ArchiveWorkers({
+      smallJobs: oneShot === true ? 'caller' : 'thread',
       ...(threads === undefined ? {} : { threads }),
       ...(logger === undefined ? {} : { logger }),
     });

@@ -2,7 +2,7 @@
 import { nativeSyscalls } from '@layerstore/linux';
 import type { EntryType, TarEntry } from '../tar/entry.js';
 import { fileKind } from '../tree/file-kind.js';
-import { splitMarks } from '../tree/overlay-marks.js';
+import { readXattrs } from '../tree/overlay-marks.js';
 import type { LayerStack, StackEntry } from '../tree/stack.js';
 import type { ContentChunk } from './member-writer.js';
 
@@ -27,7 +27,7 @@ export function entryFrom(entry: StackEntry): TarEntry {
     accessedNs: status.accessedNs,
     deviceMajor: status.specialMajor,
     deviceMinor: status.specialMinor,
-    xattrs: splitMarks(files.xattrs(relative)).own,
+    xattrs: readXattrs(files, relative).own,
     // Content is delivered by its position, holes left out.
     ...(type === 'file' ? { sparse: [] } : {}),
   };

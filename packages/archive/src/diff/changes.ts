@@ -1,6 +1,6 @@
 import type { DiffSource } from '../layer-tree.js';
 import { fileKind, inodeKey } from '../tree/file-kind.js';
-import { Comparison, type Difference } from './comparison.js';
+import { Comparison, type ComparisonOptions, type Difference } from './comparison.js';
 import { withParents } from './with-parents.js';
 
 /** One line of `docker diff`. */
@@ -18,8 +18,8 @@ export interface Change {
  * time tie. Can be asked while a container runs.
  * @throws StoreError ERR_IO, ERR_STORE_DAMAGED, ERR_LIMIT_EXCEEDED (paths over 4095 bytes)
  */
-export function* findChanges(source: DiffSource): Iterable<Change> {
-  using comparison = new Comparison(source, 'listing');
+export function* findChanges(source: DiffSource, options: ComparisonOptions = {}): Iterable<Change> {
+  using comparison = new Comparison(source, 'listing', options);
   for (const { path, kind } of withParents(comparison.differences(), isChange)) {
     if (path.length === 0) continue;
     yield { path: Buffer.concat([slash, path]), kind: kind === 'same' || kind === 'time' ? 'modify' : kind };
@@ -42,8 +42,9 @@ export type SizeCount = 'content' | 'lstat';
  * The size of what {@link writeDiff} would write: of what is new or changed, each inode once.
  * Costs as much as {@link findChanges}.
  */
-export function diffSize(source: DiffSource, count: SizeCount = 'content'): number {
-  using comparison = new Comparison(source, 'layer');
+export function diffSize(source: DiffSource, options: ComparisonOptions & { readonly count?: SizeCount } = {}): number {
+  const { count = 'content' } = options;
+  using comparison = new Comparison(source, 'layer', options);
   const counted = new Set<string>();
   let size = 0;
   for (const difference of comparison.differences()) {

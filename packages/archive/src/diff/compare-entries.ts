@@ -4,7 +4,7 @@ import { nativeSyscalls, type FileStatus } from '@layerstore/linux';
 import { BUFFER_SIZE } from '../compression/buffer.js';
 import type { Xattr } from '../tar/entry.js';
 import { fileKind, inodeKey } from '../tree/file-kind.js';
-import { splitMarks } from '../tree/overlay-marks.js';
+import { readXattrs } from '../tree/overlay-marks.js';
 import { pathText } from '../tree/paths.js';
 import type { StackEntry } from '../tree/stack.js';
 
@@ -12,14 +12,14 @@ import type { StackEntry } from '../tree/stack.js';
  * The attributes that a layer carries: all but the overlay's own, the SELinux label and NFS ACLs, which belong to the
  * host and differ between two copies of one file.
  */
-export function carriedXattrs(xattrs: readonly Xattr[]): Xattr[] {
-  return splitMarks(xattrs).own.filter(({ name }) => !hostXattrs.has(name.toString('latin1')));
+export function carriedXattrs(own: readonly Xattr[]): Xattr[] {
+  return own.filter(({ name }) => !hostXattrs.has(name.toString('latin1')));
 }
 
 const hostXattrs: ReadonlySet<string> = new Set(['security.selinux', 'system.nfs4_acl']);
 
 export function sameXattrs(one: StackEntry, two: StackEntry): boolean {
-  const [ones, twos] = [one, two].map(({ files, relative }) => carriedXattrs(files.xattrs(relative)));
+  const [ones, twos] = [one, two].map(({ files, relative }) => carriedXattrs(readXattrs(files, relative).own));
   if (ones === undefined || twos === undefined || ones.length !== twos.length) return false;
   return ones.every(({ name, value }, index) => {
     const other = twos[index];
@@ -47,6 +47,9 @@ export function sameStatus(one: FileStatus, two: FileStatus): boolean {
 export class ContentComparer {
   #buffers: readonly [Buffer, Buffer] | undefined;
 
+  /** @param onChunk called after each chunk; what it throws ends the comparison */
+  constructor(private readonly onChunk: () => void) {}
+
   /**
    * Times and sizes can tie after a change: a program that sets the time back, two writes within one tick of the clock.
    * @throws StoreError ERR_IO when one of the files becomes shorter meanwhile
@@ -64,6 +67,7 @@ export class ContentComparer {
           fill(firstFd, first.subarray(0, length), one.path, offset);
           fill(secondFd, second.subarray(0, length), two.path, offset);
           if (first.compare(second, 0, length, 0, length) !== 0) return false;
+          this.onChunk();
         }
         return true;
       } finally {

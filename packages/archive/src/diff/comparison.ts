@@ -8,7 +8,7 @@
 import type { FileStatus } from '@layerstore/linux';
 import type { DiffSource, Dialect } from '../layer-tree.js';
 import { fileKind, inodeKey, isDirectory, isWhiteoutDevice } from '../tree/file-kind.js';
-import { splitMarks, type OverlayMarks } from '../tree/overlay-marks.js';
+import { readXattrs, type OverlayMarks } from '../tree/overlay-marks.js';
 import { byBytes, joinPath, ROOT } from '../tree/paths.js';
 import { LayerStack, type StackEntry } from '../tree/stack.js';
 import { TreeFiles } from '../tree/tree-files.js';
@@ -48,13 +48,20 @@ export interface Presence {
  */
 export type Purpose = 'layer' | 'listing';
 
+/** How a comparison that takes long is watched. */
+export interface ComparisonOptions {
+  /** Called before each entry of the upper and after each chunk of content that is compared; what it throws ends the comparison. */
+  readonly onStep?: () => void;
+}
+
 export class Comparison implements Disposable {
   readonly #source: DiffSource;
   readonly #dialect: Dialect;
   readonly #upper: TreeFiles;
   readonly #lower: LayerStack;
   readonly #links: LinkGroups;
-  readonly #content = new ContentComparer();
+  readonly #content: ContentComparer;
+  readonly #onStep: () => void;
   #view: LayerStack | undefined;
   /** Inodes with several names that were found equal to their twin. */
   readonly #equal = new Set<string>();
@@ -62,8 +69,11 @@ export class Comparison implements Disposable {
   constructor(
     source: DiffSource,
     private readonly purpose: Purpose,
+    { onStep = () => undefined }: ComparisonOptions = {},
   ) {
     this.#source = source;
+    this.#onStep = onStep;
+    this.#content = new ContentComparer(onStep);
     this.#dialect = source.upper.dialect;
     this.#upper = new TreeFiles(source.upper.path);
     try {
@@ -72,7 +82,7 @@ export class Comparison implements Disposable {
       this.#upper[Symbol.dispose]();
       throw error;
     }
-    this.#links = new LinkGroups(this.#dialect, this.#upper, this.#lower);
+    this.#links = new LinkGroups(this.#dialect, this.#upper, this.#lower, onStep);
   }
 
   /** The differences; files vanish and appear in a running container, what is gone when its turn comes is left out. */
@@ -126,6 +136,7 @@ export class Comparison implements Disposable {
   }
 
   *#upperChild(path: Buffer, item: UpperName, lowerVisible: boolean): Iterable<Difference> {
+    this.#onStep();
     const entry = item.present ? this.#upperEntry(path) : undefined;
     if (entry === undefined && item.present && !item.deleted) return;
     const lower = lowerVisible ? this.#lower.lookup(path) : undefined;
@@ -158,6 +169,7 @@ export class Comparison implements Disposable {
   }
 
   *#viewChild(path: Buffer, entry: StackEntry | undefined, lower: StackEntry | undefined): Iterable<Difference> {
+    this.#onStep();
     if (entry === undefined || fileKind(entry.status) === 'socket') {
       if (lower !== undefined && !bothSockets(entry, lower)) yield { kind: 'delete', path };
     } else if (isDirectory(entry.status)) {
@@ -214,7 +226,7 @@ export class Comparison implements Disposable {
 }
 
 function hasContentElsewhere({ tree, files, relative }: StackEntry): boolean {
-  return tree.dialect === 'overlay' && splitMarks(files.xattrs(relative)).marks.metacopy;
+  return tree.dialect === 'overlay' && readXattrs(files, relative).marks.metacopy;
 }
 
 function isSameInode(one: FileStatus, two: FileStatus): boolean {

@@ -35,6 +35,7 @@ export class LinkGroups {
     private readonly dialect: Dialect,
     private readonly upper: TreeFiles,
     private readonly lower: LayerStack,
+    private readonly onStep: () => void,
   ) {}
 
   /**
@@ -73,6 +74,7 @@ export class LinkGroups {
 
   *#leaves(directory: Buffer, lowerVisible: boolean): Iterable<Leaf> {
     for (const { name, present, deleted } of upperNames(this.upper, this.dialect, directory)) {
+      this.onStep();
       const path = joinPath(directory, name);
       const status = present ? this.upper.status(path) : undefined;
       if (status === undefined || (this.dialect === 'overlay' && isWhiteoutDevice(status))) continue;

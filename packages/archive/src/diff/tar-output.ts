@@ -4,12 +4,17 @@ import type { TarEntry } from '../tar/entry.js';
 import { encodeHeader, END_OF_ARCHIVE, padding, type TarWriteOptions } from '../tar/writer.js';
 import { readContent } from './compare-entries.js';
 
-/** Gathers headers and content into chunks of 1 MiB, in one buffer that is used again for each. */
+/** Gathers headers and content into chunks of one length, in one buffer that is used again for each. */
 export class TarOutput {
-  readonly #buffer = Buffer.allocUnsafe(BUFFER_SIZE);
+  readonly #buffer: Buffer;
   #used = 0;
 
-  constructor(private readonly options: TarWriteOptions) {}
+  constructor(
+    private readonly options: TarWriteOptions,
+    chunkBytes = BUFFER_SIZE,
+  ) {
+    this.#buffer = Buffer.allocUnsafe(chunkBytes);
+  }
 
   header(entry: TarEntry): ByteSource {
     return this.#add(encodeHeader(entry, this.options));
@@ -26,11 +31,11 @@ export class TarOutput {
    */
   *content(fd: number, size: number, path: Buffer): ByteSource {
     for (let left = size; left > 0;) {
-      const room = this.#buffer.subarray(this.#used, Math.min(this.#used + left, BUFFER_SIZE));
+      const room = this.#buffer.subarray(this.#used, Math.min(this.#used + left, this.#buffer.length));
       const count = readContent(fd, room, path);
       this.#used += count;
       left -= count;
-      if (this.#used === BUFFER_SIZE) yield this.#take();
+      if (this.#used === this.#buffer.length) yield this.#take();
     }
     yield* this.#add(padding(size));
   }
@@ -45,7 +50,7 @@ export class TarOutput {
       const copied = bytes.copy(this.#buffer, this.#used, offset);
       offset += copied;
       this.#used += copied;
-      if (this.#used === BUFFER_SIZE) yield this.#take();
+      if (this.#used === this.#buffer.length) yield this.#take();
     }
   }
 

@@ -2,7 +2,7 @@
 import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import type { Dialect } from '../layer-tree.js';
 import { hiddenBy, isAufsMarker } from '../tree/aufs-markers.js';
-import { noMarks, splitMarks, withoutFuseMarkers, type OverlayMarks } from '../tree/overlay-marks.js';
+import { noMarks, readXattrs, withoutFuseMarkers, type OverlayMarks } from '../tree/overlay-marks.js';
 import { joinPath } from '../tree/paths.js';
 import type { TreeFiles } from '../tree/tree-files.js';
 
@@ -35,7 +35,7 @@ export function upperNames(upper: TreeFiles, dialect: Dialect, directory: Buffer
 export function directoryMarks(upper: TreeFiles, dialect: Dialect, directory: Buffer): OverlayMarks {
   switch (dialect) {
     case 'overlay':
-      return splitMarks(upper.xattrs(directory)).marks;
+      return readXattrs(upper, directory).marks;
     case 'aufs':
       return { ...noMarks, opaque: upper.status(joinPath(directory, Buffer.from(OPAQUE_MARKER))) !== undefined };
     case 'complete':

@@ -22,7 +22,8 @@ import type { Dialect, DiffSource, LayerTree } from '../layer-tree.js';
 import type { TarEntry } from '../tar/entry.js';
 import { TarReader } from '../tar/reader.js';
 import { editedLayer } from '../tree/testing/overlay-view.js';
-import { writeDiff, writeTree, type TarWriteOptions } from './write.js';
+import type { TarWriteOptions } from '../tar/writer.js';
+import { writeDiff, writeTree } from './write.js';
 
 let directory: string;
 

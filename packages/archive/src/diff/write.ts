@@ -7,15 +7,19 @@ import type { EntryType, TarEntry, Xattr } from '../tar/entry.js';
 import type { TarWriteOptions } from '../tar/writer.js';
 import { isAufsMarker, whiteoutOf } from '../tree/aufs-markers.js';
 import { fileKind, inodeKey, isWhiteoutDevice } from '../tree/file-kind.js';
+import { readXattrs, readXattrsOfOpen } from '../tree/overlay-marks.js';
 import { baseName, joinPath, parentOf, pathText } from '../tree/paths.js';
 import type { StackEntry } from '../tree/stack.js';
 import { changedEntry } from './changed-entry.js';
 import { carriedXattrs } from './compare-entries.js';
-import { Comparison, type Difference, type Presence } from './comparison.js';
+import { Comparison, type ComparisonOptions, type Difference, type Presence } from './comparison.js';
 import { TarOutput } from './tar-output.js';
 import { withParents } from './with-parents.js';
 
-export type { TarWriteOptions };
+export interface DiffWriteOptions extends TarWriteOptions, ComparisonOptions {
+  /** Greatest length of a chunk; default 1 MiB. */
+  readonly chunkBytes?: number;
+}
 
 /**
  * Writes what a layer changes as a layer tar (OCI image-spec, layer.md): PAX with nanosecond times, names without
@@ -29,14 +33,14 @@ export type { TarWriteOptions };
  *
  * Left out are sockets, extended attributes of the overlay, SELinux labels and NFS ACLs. Holes are written as zeros.
  *
- * Costs as {@link findChanges}, and reads the content of what is new or changed. Chunks are up to 1 MiB, in one
+ * Costs as {@link findChanges}, and reads the content of what is new or changed. Chunks are in one
  * buffer. The trees must not change meanwhile.
  * @throws StoreError ERR_IO when they did so: the archive ends unfinished rather than wrong
  * @throws StoreError ERR_NOT_SUPPORTED for a name that begins with `.wh.` or a character device 0:0, which would mean
  * something else in a layer
  * @throws StoreError ERR_LIMIT_EXCEEDED for paths over 4095 bytes
  */
-export function writeDiff(source: DiffSource, options: TarWriteOptions = {}): ByteSource {
+export function writeDiff(source: DiffSource, options: DiffWriteOptions = {}): ByteSource {
   return new DiffWriter(source, options, 'layer').run();
 }
 
@@ -46,7 +50,7 @@ export function writeDiff(source: DiffSource, options: TarWriteOptions = {}): By
  * @param path absolute path of the directory
  * @throws StoreError ERR_IO, ERR_BUSY when another file system is mounted below `path`, ERR_LIMIT_EXCEEDED
  */
-export function writeTree(path: string, options: TarWriteOptions = {}): ByteSource {
+export function writeTree(path: string, options: DiffWriteOptions = {}): ByteSource {
   return new DiffWriter({ upper: { path, dialect: 'complete' }, lowers: [] }, options, 'tree').run();
 }
 
@@ -57,14 +61,14 @@ class DiffWriter {
 
   constructor(
     private readonly source: DiffSource,
-    options: TarWriteOptions,
+    private readonly options: DiffWriteOptions,
     private readonly form: 'layer' | 'tree',
   ) {
-    this.#output = new TarOutput(options);
+    this.#output = new TarOutput(options, options.chunkBytes);
   }
 
   *run(): ByteSource {
-    using comparison = new Comparison(this.source, 'layer');
+    using comparison = new Comparison(this.source, 'layer', this.options);
     for (const difference of withParents(comparison.differences(), isWritten)) {
       if (this.form === 'layer') refuseMeaning(difference);
       if (difference.kind === 'delete')
@@ -88,7 +92,7 @@ class DiffWriter {
         if (first !== undefined) {
           yield* this.#output.header(tarEntry('hardlink', path, entry.status, { linkName: first }));
         } else if (kind === 'file') {
-          yield* this.#file(path, entry, comparison.contentOf(path, entry));
+          yield* this.#file(path, entry, comparison);
         } else {
           const linkName = kind === 'symlink' ? entry.files.linkTarget(entry.relative) : empty;
           yield* this.#output.header(tarEntry(kind, path, entry.status, { linkName, xattrs: xattrsOf(entry) }));
@@ -106,15 +110,30 @@ class DiffWriter {
     return first;
   }
 
-  *#file(path: Buffer, entry: StackEntry, content: StackEntry): ByteSource {
+  *#file(path: Buffer, entry: StackEntry, comparison: Comparison): ByteSource {
+    const fd = entry.files.open(entry.relative);
+    try {
+      const { own, marks } = readXattrsOfOpen(entry.files, fd, entry.relative);
+      const xattrs = carriedXattrs(own);
+      if (entry.tree.dialect === 'overlay' && marks.metacopy) {
+        yield* this.#attributesWithContent(path, entry, xattrs, comparison.contentOf(path, entry));
+        return;
+      }
+      const status = statusOfOpen(fd, entry, path);
+      yield* this.#output.header(tarEntry('file', path, status, { xattrs }));
+      yield* this.#output.content(fd, status.size, entry.path);
+    } finally {
+      nativeSyscalls().close(fd);
+    }
+  }
+
+  /** A file of which only the attributes were copied up. */
+  *#attributesWithContent(path: Buffer, entry: StackEntry, xattrs: Xattr[], content: StackEntry): ByteSource {
     const fd = content.files.open(content.relative);
     try {
-      // What is open counts: the name may have been given to another file since, and the size may be another.
-      const opened = content.files.statusOfOpen(fd, content.relative);
-      if (fileKind(opened) !== 'file') throw changedEntry(path);
-      const status = content === entry ? opened : { ...entry.status, size: opened.size };
-      yield* this.#output.header(tarEntry('file', path, status, { xattrs: xattrsOf(entry) }));
-      yield* this.#output.content(fd, status.size, content.path);
+      const { size } = statusOfOpen(fd, content, path);
+      yield* this.#output.header(tarEntry('file', path, { ...entry.status, size }, { xattrs }));
+      yield* this.#output.content(fd, size, content.path);
     } finally {
       nativeSyscalls().close(fd);
     }
@@ -173,8 +192,15 @@ function directoryName(path: Buffer): Buffer {
   return Buffer.concat([path.length === 0 ? Buffer.from('.') : path, Buffer.from('/')]);
 }
 
+/** What is open counts: the name may have been given to another file since, and the size may be another. */
+function statusOfOpen(fd: number, { files, relative }: StackEntry, path: Buffer): FileStatus {
+  const opened = files.statusOfOpen(fd, relative);
+  if (fileKind(opened) !== 'file') throw changedEntry(path);
+  return opened;
+}
+
 function xattrsOf({ files, relative }: StackEntry): Xattr[] {
-  return carriedXattrs(files.xattrs(relative));
+  return carriedXattrs(readXattrs(files, relative).own);
 }
 
 /**

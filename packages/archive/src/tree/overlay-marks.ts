@@ -23,8 +23,31 @@ export const noMarks: OverlayMarks = { opaque: false, redirect: undefined, metac
 const kernelNamespaces = ['trusted.overlay.', 'user.overlay.'] as const;
 const namespaces = [...kernelNamespaces, 'user.fuseoverlayfs.'] as const;
 
-/** The marks, and the attributes that are the entry's own. */
-export function splitMarks(xattrs: readonly Xattr[]): { own: Xattr[]; marks: OverlayMarks } {
+/** The marks of an entry, and the attributes that are its own, sorted by name. */
+export interface SplitXattrs {
+  readonly own: Xattr[];
+  readonly marks: OverlayMarks;
+}
+
+export function readXattrs(files: TreeFiles, path: Buffer): SplitXattrs {
+  return splitMarks(files.xattrs(path, isTelling));
+}
+
+/** The same of an open file. */
+export function readXattrsOfOpen(files: TreeFiles, fd: number, path: Buffer): SplitXattrs {
+  return splitMarks(files.xattrsOfOpen(fd, path, isTelling));
+}
+
+const telling: ReadonlySet<string> = new Set(['opaque', 'redirect', 'metacopy']);
+
+/** False for what an overlay notes for itself: every file that it copied up has an `origin`. */
+function isTelling(name: Buffer): boolean {
+  const text = name.toString('latin1');
+  const namespace = namespaces.find((prefix) => text.startsWith(prefix));
+  return namespace === undefined || telling.has(text.slice(namespace.length));
+}
+
+function splitMarks(xattrs: readonly Xattr[]): SplitXattrs {
   const own: Xattr[] = [];
   const marks = new Map<string, Buffer>();
   for (const xattr of xattrs) {

@@ -12,7 +12,7 @@ import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import type { LayerTree } from '../layer-tree.js';
 import { isAufsMarker, whiteoutOf } from './aufs-markers.js';
 import { fileKind, isDirectory, isWhiteoutDevice } from './file-kind.js';
-import { isWhiteoutFile, noMarks, splitMarks, withoutFuseMarkers, type OverlayMarks } from './overlay-marks.js';
+import { isWhiteoutFile, noMarks, readXattrs, withoutFuseMarkers, type OverlayMarks } from './overlay-marks.js';
 import { baseName, byBytes, joinPath, pathText, ROOT, splitPath } from './paths.js';
 import { TreeFiles } from './tree-files.js';
 
@@ -290,7 +290,7 @@ function isLastDirectory(part: Part): boolean {
 function marksOf({ layer, path, status }: Part): OverlayMarks {
   const kind = fileKind(status);
   if (layer.tree.dialect !== 'overlay' || (kind !== 'directory' && kind !== 'file')) return noMarks;
-  return splitMarks(layer.files.xattrs(path)).marks;
+  return readXattrs(layer.files, path).marks;
 }
 
 function entryOf({ layer, path, status }: Part): StackEntry {

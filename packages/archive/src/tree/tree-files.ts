@@ -80,17 +80,20 @@ export class TreeFiles implements Disposable {
     });
   }
 
-  /** All extended attributes, sorted by name. */
-  xattrs(path: Buffer): Xattr[] {
+  /** Extended attributes, sorted by name. @param isWanted tells by the name which ones are read; default: all */
+  xattrs(path: Buffer, isWanted: (name: Buffer) => boolean = () => true): Xattr[] {
     return this.#guard(path, () => {
       const place = this.#procPath(path);
-      const names = this.#syscalls.listXattrs(place);
-      const xattrs: Xattr[] = [];
-      for (const name of names.sort(byBytes)) {
-        const value = this.#syscalls.getXattr(place, name);
-        if (value !== undefined) xattrs.push({ name, value });
-      }
-      return xattrs;
+      const names = this.#syscalls.listXattrs(place).filter(isWanted);
+      return withValues(names, (name) => this.#syscalls.getXattr(place, name));
+    });
+  }
+
+  /** The same of what `fd`, opened by {@link open}, is: cheaper, because nothing is looked up. */
+  xattrsOfOpen(fd: number, path: Buffer, isWanted: (name: Buffer) => boolean = () => true): Xattr[] {
+    return this.#guard(path, () => {
+      const names = this.#syscalls.flistXattrs(fd).filter(isWanted);
+      return withValues(names, (name) => this.#syscalls.fgetXattr(fd, name));
     });
   }
 
@@ -168,4 +171,12 @@ export class TreeFiles implements Disposable {
     }
     return fromSystemError(error, subject);
   }
+}
+
+/** An attribute that has gone since the names were listed is left out. */
+function withValues(names: Buffer[], valueOf: (name: Buffer) => Buffer | undefined): Xattr[] {
+  return names.sort(byBytes).flatMap((name) => {
+    const value = valueOf(name);
+    return value === undefined ? [] : [{ name, value }];
+  });
 }

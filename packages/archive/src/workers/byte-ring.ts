@@ -4,7 +4,7 @@ import type { JobControl } from './job-control.js';
 
 /** Enough to even out the two sides; small enough to stay in the cache of a core. */
 const SLOTS = 8;
-const SLOT_SIZE = 256 * 1024;
+export const SLOT_SIZE = 256 * 1024;
 /** How often a waiting side looks for a cancellation, in milliseconds. */
 const WAIT = 50;
 

@@ -1,10 +1,11 @@
 import { resolveApplyLimits } from '../apply/limits.js';
 import { decompress } from '../compression/decompress.js';
 import { detectCompression, peek } from '../compression/detect.js';
+import { writeDiff } from '../diff/write.js';
 import { BlobReader, drain } from './blob-reader.js';
 import { blameDamage, checkDigest } from './expectation.js';
-import { RingWriter } from './byte-ring.js';
-import type { JobControl } from './job-control.js';
+import { RingWriter, SLOT_SIZE } from './byte-ring.js';
+import { watch, type JobControl } from './job-control.js';
 import type { FedBlob, Job } from './jobs.js';
 
 /**
@@ -38,4 +39,20 @@ export function runFeed(job: Job<'feed'>, control: JobControl): FedBlob {
   const digest = hashed ? blob.digest() : undefined;
   if (digest !== undefined) checkDigest(digest, job.expect);
   return { ...(digest === undefined ? {} : { blobDigest: digest }), blobSize: blob.size };
+}
+
+/** The first half of a commit in two threads: writes what a layer changes into a ring. */
+export function runFeedDiff({ diff, ring: memory }: Job<'feed-diff'>, control: JobControl): undefined {
+  const ring = new RingWriter(memory, control);
+  try {
+    for (const chunk of writeDiff(diff, { ...watch(control), chunkBytes: SLOT_SIZE })) {
+      control.advance(chunk.length);
+      if (!ring.put(chunk)) break;
+    }
+    ring.end();
+  } catch (error) {
+    ring.fail();
+    throw error;
+  }
+  return undefined;
 }

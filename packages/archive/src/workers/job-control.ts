@@ -1,4 +1,5 @@
 import { StoreError } from '@layerstore/core';
+import type { ComparisonOptions } from '../diff/comparison.js';
 
 /** At most this often a job reports, in milliseconds: a message costs more than a chunk. */
 const REPORT_EVERY = 50;
@@ -53,4 +54,9 @@ export class JobControl {
     this.#reported = this.#done;
     this.report(this.#done);
   }
+}
+
+/** Lets a comparison of trees hear of the cancellation. */
+export function watch(control: JobControl): ComparisonOptions {
+  return { onStep: () => control.check() };
 }

@@ -86,7 +86,9 @@ export interface Jobs {
     };
     result: FedBlob;
   };
-  /** The second half. */
+  /** The first half of a commit in two threads; {@link ArchiveWorkers} makes it of a `commit`. */
+  'feed-diff': { job: { diff: DiffSource; ring: SharedArrayBuffer }; result: undefined };
+  /** The second half of either. */
   unpack: {
     job: { tree: LayerTree; tarSplitPath?: string; limits?: Partial<ApplyLimits>; ring: SharedArrayBuffer };
     result: AppliedLayer;

@@ -1,20 +1,26 @@
 import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { silentLogger, StoreError, throwIfAborted, type Logger } from '@layerstore/core';
 import { ArchiveThread } from './archive-thread.js';
-import type { AppliedBlob, Job, JobKind, JobResult } from './jobs.js';
-import { applyInPair } from './paired-apply.js';
+import type { Job, JobKind, JobResult } from './jobs.js';
+import { applyInPair, commitInPair } from './paired-jobs.js';
 
 export interface ArchiveWorkersOptions {
   /** Default: one per core, four at most. */
   readonly threads?: number;
   readonly logger?: Logger;
+  /**
+   * Where small jobs run as long as no thread has been started: in a `thread` (default), or in that of the `caller`, which blocks its
+   * event loop for up to a second but saves the start of a thread. For processes that end with their work.
+   */
+  readonly smallJobs?: 'thread' | 'caller';
 }
 
 export interface RunJobOptions {
   readonly signal?: AbortSignal;
   /** Receives the bytes done so far, some twenty times a second. */
   readonly onProgress?: (done: number) => void;
-  /** Lets an `apply` take two threads, one to decompress and one to unpack, if two are free. */
+  /** Lets an `apply` or `commit` take two threads, one to make the tar and one to unpack it, if two are free. */
   readonly paired?: boolean;
 }
 
@@ -35,11 +41,14 @@ export class ArchiveWorkers implements AsyncDisposable {
   readonly #idle: ArchiveThread[] = [];
   readonly #busy = new Set<ArchiveThread>();
   readonly #waiting: Waiting[] = [];
+  /** Small jobs run in the calling thread. */
+  #callerHelps: boolean;
   #closed = false;
 
   constructor(options: ArchiveWorkersOptions = {}) {
     this.#limit = Math.max(1, options.threads ?? Math.min(4, availableParallelism()));
     this.#logger = options.logger ?? silentLogger;
+    this.#callerHelps = options.smallJobs === 'caller';
   }
 
   /**
@@ -48,8 +57,13 @@ export class ArchiveWorkers implements AsyncDisposable {
    */
   async run<Kind extends JobKind>(job: Job<Kind>, options: RunJobOptions = {}): Promise<JobResult<Kind>> {
     throwIfAborted(options.signal);
-    if (isApply(job) && options.paired === true && this.#spare >= 2) {
-      return await this.#applyInPair(job, options);
+    if (this.#callerHelps) {
+      const done = await this.#runHere(job, options.signal);
+      if (done !== undefined) return done.result;
+    }
+    if (options.paired === true && this.#spare >= 2) {
+      const paired = this.#runInPair(job, options);
+      if (paired !== undefined) return await paired;
     }
     const thread = this.#freeThread() ?? (await this.#wait(options.signal));
     this.#busy.add(thread);
@@ -72,19 +86,45 @@ export class ArchiveWorkers implements AsyncDisposable {
     return new ArchiveThread();
   }
 
+  async #runHere<Kind extends JobKind>(
+    job: Job<Kind>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly result: JobResult<Kind> } | undefined> {
+    const { runBriefly } = await import('./brief-jobs.js');
+    if (this.#closed) throw closed();
+    const done = runBriefly(job);
+    // Signals that came meanwhile are heard in the next turn of the event loop.
+    await setImmediate();
+    throwIfAborted(signal);
+    return done;
+  }
+
   /** Threads that a job would get at once. */
   get #spare(): number {
     return this.#closed || this.#waiting.length > 0 ? 0 : this.#limit - this.#busy.size;
   }
 
   /** Both halves get their threads in this turn of the event loop, so neither waits for a thread that the other has. */
-  #applyInPair(job: Job<'apply'>, options: RunJobOptions): Promise<AppliedBlob> {
+  #runInPair(
+    job: { readonly kind: JobKind },
+    options: RunJobOptions,
+  ): Promise<JobResult<'apply' | 'commit'>> | undefined {
     const signal = options.signal === undefined ? {} : { signal: options.signal };
-    return applyInPair(
-      job,
-      (feed) => this.run(feed, options),
-      (unpack) => this.run(unpack, signal),
-    );
+    if (isOf(job, 'apply')) {
+      return applyInPair(
+        job,
+        (feed) => this.run(feed, options),
+        (unpack) => this.run(unpack, signal),
+      );
+    }
+    if (isOf(job, 'commit')) {
+      return commitInPair(
+        job,
+        (feed) => this.run(feed, options),
+        (unpack) => this.run(unpack, signal),
+      );
+    }
+    return undefined;
   }
 
   #freeThread(): ArchiveThread | undefined {
@@ -93,6 +133,7 @@ export class ArchiveWorkers implements AsyncDisposable {
       if (thread.alive) return thread;
       this.#logger.warn({}, 'an archive thread ended while it was idle');
     }
+    this.#callerHelps = false;
     return this.#busy.size < this.#limit ? this.startThread() : undefined;
   }
 
@@ -141,8 +182,8 @@ function revived(kind: JobKind, result: unknown): unknown {
   return (result as JobResult<'changes'>).map((change) => ({ ...change, path: Buffer.from(change.path) }));
 }
 
-function isApply(job: { readonly kind: JobKind }): job is Job<'apply'> {
-  return job.kind === 'apply';
+function isOf<Kind extends JobKind>(job: { readonly kind: JobKind }, kind: Kind): job is Job<Kind> {
+  return job.kind === kind;
 }
 
 function closed(): StoreError {

@@ -4,14 +4,15 @@ import { settleDeferred } from '../apply/settle-deferred.js';
 import type { ByteSource } from '../byte-source.js';
 import { compress } from '../compression/compress.js';
 import { diffSize, findChanges } from '../diff/changes.js';
+import type { ComparisonOptions } from '../diff/comparison.js';
 import { writeDockerDiff } from '../diff/docker/write-docker-diff.js';
 import { writeDiff, writeTree } from '../diff/write.js';
 import type { DiffSource } from '../layer-tree.js';
 import { copyTree } from '../tree/copy.js';
 import { runApply, runUnpack } from './apply-job.js';
-import { runFeed } from './feed-job.js';
+import { runFeed, runFeedDiff } from './feed-job.js';
 import { BlobReader, drain } from './blob-reader.js';
-import type { JobControl } from './job-control.js';
+import { watch, type JobControl } from './job-control.js';
 import type { Job, JobKind, JobResult, TarRules, WritePart, WriteTarget, WrittenBytes } from './jobs.js';
 import { layerTar } from './layer-content.js';
 import { Output } from './output.js';
@@ -21,20 +22,22 @@ type Runners = { readonly [Kind in JobKind]: (job: Job<Kind>, control: JobContro
 const runners: Runners = {
   apply: runApply,
   feed: runFeed,
+  'feed-diff': runFeedDiff,
   unpack: runUnpack,
   settle: ({ deferred, tree, lowers }) => {
     settleDeferred(deferred, tree, lowers);
     return undefined;
   },
   commit: ({ diff, tree, tarSplitPath }, control) =>
-    applyLayer(writeDiff(diff), {
+    applyLayer(writeDiff(diff, watch(control)), {
       tree,
       onBytes: (count) => control.advance(count),
       ...(tarSplitPath === undefined ? {} : { tarSplitPath }),
     }),
-  diff: ({ diff, to, tarRules }, control) => write(to, control, diffBy(tarRules, diff)),
-  changes: ({ diff }, control) => collect(findChanges(diff), control),
-  'diff-size': ({ diff, count }) => diffSize(diff, count),
+  diff: ({ diff, to, tarRules }, control) => write(to, control, diffBy(tarRules, diff, watch(control))),
+  changes: ({ diff }, control) => [...findChanges(diff, watch(control))],
+  'diff-size': ({ diff, count }, control) =>
+    diffSize(diff, { ...watch(control), ...(count === undefined ? {} : { count }) }),
   write: ({ to, parts }, control) => write(to, control, ...parts.map((part) => contentOf(part, control))),
   compress: ({ layer, to, compression, level }, control) => {
     // Progress counts what is read: how much will be written is not known.
@@ -46,7 +49,7 @@ const runners: Runners = {
     for (const chunk of layerTar(layer)) control.advance(chunk.length);
     return undefined;
   },
-  export: ({ path, to }, control) => write(to, control, writeTree(path)),
+  export: ({ path, to }, control) => write(to, control, writeTree(path, watch(control))),
   'copy-tree': ({ from, to }) => {
     copyTree(from, to);
     return undefined;
@@ -75,8 +78,8 @@ export function runJob<Kind extends JobKind>(job: Job<Kind>, control: JobControl
   return result;
 }
 
-function diffBy(rules: TarRules | undefined, diff: DiffSource): ByteSource {
-  if (rules === undefined || rules === 'layerstore') return writeDiff(diff);
+function diffBy(rules: TarRules | undefined, diff: DiffSource, options: ComparisonOptions): ByteSource {
+  if (rules === undefined || rules === 'layerstore') return writeDiff(diff, options);
   return writeDockerDiff(diff, rules === 'docker' ? {} : rules);
 }
 
@@ -106,13 +109,4 @@ function* measured(source: ByteSource, control: JobControl): ByteSource {
     control.advance(chunk.length);
     yield chunk;
   }
-}
-
-function collect<T>(items: Iterable<T>, control: JobControl): T[] {
-  const list: T[] = [];
-  for (const item of items) {
-    control.check();
-    list.push(item);
-  }
-  return list;
 }

@@ -47,7 +47,7 @@ export async function commitContainer(
     ({ tree }, tarSplitPath) =>
       workers.run(
         { kind: 'commit', diff, tree, tarSplitPath },
-        options.signal === undefined ? {} : { signal: options.signal },
+        { paired: true, ...(options.signal === undefined ? {} : { signal: options.signal }) },
       ),
     options.signal,
   );

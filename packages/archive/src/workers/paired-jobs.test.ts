@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { digestOf, parseDigest, StoreError, type ErrorCode } from '@layerstore/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { applyLayer, type AppliedLayer } from '../apply/apply-layer.js';
 import { directory, file, layerArchive } from '../apply/testing/crafted-layer.js';
 import { TestDirectory } from '../apply/testing/test-tree.js';
 import { listTree } from '../apply/testing/tree-listing.js';
@@ -112,5 +113,46 @@ asRoot('an apply in two threads (needs root)', () => {
   it('takes one thread when another job has the second', async () => {
     const [one, two, three] = await Promise.all([1, 2, 3].map(() => apply(gzip, { paired: true })));
     expect([one?.diffId, two?.diffId, three?.diffId]).toEqual([digestOf(tar), digestOf(tar), digestOf(tar)]);
+  });
+});
+
+asRoot('a commit in two threads (needs root)', () => {
+  it('gives what one thread gives', async () => {
+    const upper = test.tree();
+    applyLayer([tar], { tree: { path: upper, dialect: 'overlay' } });
+    const diff = { upper: { path: upper, dialect: 'overlay' }, lowers: [] } as const;
+    const commit = async (paired: boolean): Promise<{ path: string; result: AppliedLayer }> => {
+      const path = test.tree();
+      const tarSplitPath = `${path}.tar-split`;
+      const result = await workers.run(
+        { kind: 'commit', diff, tree: { path, dialect: 'overlay' }, tarSplitPath },
+        { paired },
+      );
+      return { path, result };
+    };
+    const alone = await commit(false);
+    const together = await commit(true);
+    expect(together.result).toEqual(alone.result);
+    expect(listTree(together.path)).toEqual(listTree(alone.path));
+    expect(readFileSync(`${together.path}.tar-split`)).toEqual(readFileSync(`${alone.path}.tar-split`));
+  });
+
+  it('names the fault of the source, and ends both threads', async () => {
+    const diff = { upper: { path: join(test.path, 'absent'), dialect: 'overlay' }, lowers: [] } as const;
+    const tree = { path: test.tree(), dialect: 'overlay' } as const;
+    await expect(workers.run({ kind: 'commit', diff, tree }, { paired: true })).rejects.toMatchObject({
+      code: 'ERR_IO',
+      message: expect.stringContaining('absent') as string,
+    });
+    expect(await codeOf(workers.run({ kind: 'changes', diff: { upper: tree, lowers: [] } }))).toBe('success');
+  });
+
+  it('names the fault of the target', async () => {
+    const upper = test.tree();
+    applyLayer([tar], { tree: { path: upper, dialect: 'overlay' } });
+    const diff = { upper: { path: upper, dialect: 'overlay' }, lowers: [] } as const;
+    await expect(
+      workers.run({ kind: 'commit', diff, tree: { path: upper, dialect: 'overlay' } }, { paired: true }),
+    ).rejects.toMatchObject({ code: 'ERR_EXISTS' });
   });
 });
