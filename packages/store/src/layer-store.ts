@@ -181,7 +181,7 @@ class LazyParts {
   }
 
   private async openDriver(): Promise<GraphDriver> {
-    const { openDriver } = await import('@layerstore/drivers');
+    const { openDriver } = await import('./parts.js');
     const { logger, storageOptions } = this.options;
     return openDriver(this.driverName, this.paths.home, {
       mounter: await this.mounter(),
@@ -197,7 +197,7 @@ class LazyParts {
   }
 
   private async openMounter(): Promise<Mounter> {
-    const { Mounter } = await import('@layerstore/linux');
+    const { Mounter } = await import('./parts.js');
     const { logger, mountMethod } = this.options;
     return new Mounter({
       ...(mountMethod === undefined ? {} : { method: mountMethod }),
@@ -206,7 +206,7 @@ class LazyParts {
   }
 
   private async openWorkers(): Promise<ArchiveWorkers> {
-    const { ArchiveWorkers } = await import('@layerstore/archive');
+    const { ArchiveWorkers } = await import('./parts.js');
     const { logger, threads, oneShot } = this.options;
     return new ArchiveWorkers({
       smallJobs: oneShot === true ? 'caller' : 'thread',

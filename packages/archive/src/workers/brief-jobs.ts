@@ -4,61 +4,73 @@
  * Nobody can interrupt a thread that works, so only those jobs are done here that end soon, whatever the trees hold. Jobs that read
  * give up after a while and have changed nothing by then; of the others, those are taken whose size is known to be small.
  */
-import { opendirSync, type Dir, type Dirent } from 'node:fs';
+import { readdirSync, type Dirent } from 'node:fs';
 import { fromSystemError } from '@layerstore/core';
-import { hasErrno } from '@layerstore/linux';
-import { applyLayer, type AppliedLayer } from '../apply/apply-layer.js';
+import { hasErrno, removeTree, syncFileSystem } from '@layerstore/linux';
+import type { AppliedLayer } from '../apply/apply-layer.js';
 import type { ByteSource } from '../byte-source.js';
-import { writeDiff } from '../diff/write.js';
+import { diffSize, findChanges } from '../diff/changes.js';
+import type { ComparisonOptions } from '../diff/comparison.js';
 import { joinPath } from '../tree/paths.js';
-import { JobControl, watch } from './job-control.js';
 import type { Job, JobKind, JobResult } from './jobs.js';
-import { runJob } from './run-job.js';
 
 /** How long reading may take, in milliseconds, before a thread does it. */
-const READING_MS = 400;
+const READING_MS = 1000;
 /** Of a diff that is kept in memory until it is unpacked. */
 const DIFF_BYTES = 8 * 1024 * 1024;
 /** Entries of a tree that is deleted. */
 const TREE_ENTRIES = 500;
 
-/** @returns the result, or `undefined` when the job is one for a thread. @throws StoreError of the job */
-export function runBriefly<Kind extends JobKind>(job: Job<Kind>): { readonly result: JobResult<Kind> } | undefined {
+/**
+ * Loads only what the job needs: for a command, that takes longer than the job.
+ * @returns the result, or `undefined` when the job is one for a thread
+ * @throws StoreError of the job
+ */
+export async function runBriefly<Kind extends JobKind>(
+  job: Job<Kind>,
+): Promise<{ readonly result: JobResult<Kind> } | undefined> {
   try {
-    return runIfBrief(job as unknown as Job) as { result: JobResult<Kind> } | undefined;
+    return (await runIfBrief(job as unknown as Job)) as { result: JobResult<Kind> } | undefined;
   } catch (error) {
     if (error instanceof TakesLong) return undefined;
     throw fromSystemError(error);
   }
 }
 
-function runIfBrief(job: Job): { readonly result: unknown } | undefined {
+async function runIfBrief(job: Job): Promise<{ readonly result: unknown } | undefined> {
   switch (job.kind) {
     case 'changes':
+      return { result: [...findChanges(job.diff, notLong())] };
     case 'diff-size':
-    case 'sync':
-      return resultOf(job);
+      return { result: diffSize(job.diff, notLong()) };
     case 'commit':
-      return { result: commit(job) };
-    case 'settle':
+      return { result: await commit(job) };
+    case 'settle': {
       // Links copy files of lower layers, of any size.
-      return job.deferred.links.length > 0 ? undefined : resultOf(job);
+      if (job.deferred.links.length > 0) return undefined;
+      const { settleDeferred } = await import('../apply/settle-deferred.js');
+      settleDeferred(job.deferred, job.tree, job.lowers);
+      return { result: undefined };
+    }
     case 'remove-tree':
-      return isSmallTree(job.path, TREE_ENTRIES) ? resultOf(job) : undefined;
+      if (!isSmallTree(job.path, TREE_ENTRIES)) return undefined;
+      removeTree(job.path);
+      return { result: undefined };
+    case 'sync':
+      syncFileSystem(job.path);
+      return { result: undefined };
     default:
       return undefined;
   }
 }
 
-function resultOf(job: Job): { readonly result: unknown } {
-  const result: unknown = runJob(job, new BriefControl());
-  return { result };
-}
-
 /** The diff is read before anything is made, so that giving up leaves an empty layer to the thread. */
-function commit({ diff, tree, tarSplitPath }: Job<'commit'>): AppliedLayer {
-  const control = new BriefControl();
-  const tar = readWhole(writeDiff(diff, watch(control)));
+async function commit({ diff, tree, tarSplitPath }: Job<'commit'>): Promise<AppliedLayer> {
+  const [{ writeDiff }, { applyLayer }] = await Promise.all([
+    import('../diff/write.js'),
+    import('../apply/apply-layer.js'),
+  ]);
+  const tar = readWhole(writeDiff(diff, notLong()));
   return applyLayer(tar, { tree, ...(tarSplitPath === undefined ? {} : { tarSplitPath }) });
 }
 
@@ -87,35 +99,23 @@ function isSmallTree(path: string, most: number): boolean {
   return true;
 }
 
-function* entriesOf(path: Buffer): Iterable<Dirent<Buffer>> {
-  let directory: Dir;
+function entriesOf(path: Buffer): Dirent<Buffer>[] {
   try {
-    // Names are bytes, which the types of Node do not know here.
-    directory = opendirSync(path, { encoding: 'buffer' as BufferEncoding });
+    return readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
   } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return;
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return [];
     throw error;
-  }
-  try {
-    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      yield entry as unknown as Dirent<Buffer>;
-    }
-  } finally {
-    directory.closeSync();
   }
 }
 
 class TakesLong extends Error {}
 
-/** Nothing is reported and nobody cancels: the caller waits for this very thread. */
-class BriefControl extends JobControl {
-  readonly #deadline = performance.now() + READING_MS;
-
-  constructor() {
-    super(new Int32Array(new SharedArrayBuffer(4)), () => undefined);
-  }
-
-  override check(): void {
-    if (performance.now() > this.#deadline) throw new TakesLong();
-  }
+/** Ends a comparison that takes long. */
+function notLong(): ComparisonOptions {
+  const deadline = performance.now() + READING_MS;
+  return {
+    onStep: () => {
+      if (performance.now() > deadline) throw new TakesLong();
+    },
+  };
 }

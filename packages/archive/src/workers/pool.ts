@@ -92,7 +92,7 @@ export class ArchiveWorkers implements AsyncDisposable {
   ): Promise<{ readonly result: JobResult<Kind> } | undefined> {
     const { runBriefly } = await import('./brief-jobs.js');
     if (this.#closed) throw closed();
-    const done = runBriefly(job);
+    const done = await runBriefly(job);
     // Signals that came meanwhile are heard in the next turn of the event loop.
     await setImmediate();
     throwIfAborted(signal);
