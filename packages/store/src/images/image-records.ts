@@ -81,12 +81,11 @@ export function namesOf(database: MetaDatabase, image: Digest): string[] {
  */
 export function allNamedImages(database: MetaDatabase): { row: Row; references: string[] }[] {
   const { images, names } = database.read(() => ({
-    images: readList<Row>(
+    images: readList<ImageColumns>(
       database,
-      `json_object('id', id, 'chain_id', chain_id, 'manifest', manifest, 'manifest_type', manifest_type, 'size', size,
-         'layers', layers, 'os', os, 'architecture', architecture, 'variant', variant, 'created', created, 'stored', stored)`,
+      'json_array(id, chain_id, manifest, manifest_type, size, layers, os, architecture, variant, created, stored)',
       'images',
-    ),
+    ).map(imageRow),
     names: readList<[image: string, reference: string]>(database, 'json_array(image, reference)', 'names'),
   }));
   const references = new Map<unknown, string[]>();
@@ -98,6 +97,13 @@ export function allNamedImages(database: MetaDatabase): { row: Row; references: 
   return images.sort(newestFirst).map((row) => ({ row, references: references.get(row['id'])?.sort() ?? [] }));
 }
 
+type ImageColumns = readonly unknown[];
+
+function imageRow(columns: ImageColumns): Row {
+  const [id, chain_id, manifest, manifest_type, size, layers, os, architecture, variant, created, stored] = columns;
+  return { id, chain_id, manifest, manifest_type, size, layers, os, architecture, variant, created, stored };
+}
+
 function newestFirst(one: Row, two: Row): number {
   const age = (two['created'] as number) - (one['created'] as number);
   return age === 0 ? ((one['id'] as string) < (two['id'] as string) ? -1 : 1) : age;
@@ -107,6 +113,9 @@ function readList<Item>(database: MetaDatabase, item: string, table: string): It
   const list = database.prepare(`SELECT json_group_array(${item}) AS list FROM ${table}`).get()?.['list'];
   return JSON.parse(typeof list === 'string' ? list : '[]') as Item[];
 }
+
+/** The last millisecond of a Date (ECMA-262, section 21.4.1.1). */
+const LATEST = 8.64e15;
 
 /** @throws StoreError ERR_STORE_DAMAGED naming the record */
 export function decodeImage(row: Row): ImageRecord {
@@ -121,7 +130,7 @@ export function decodeImage(row: Row): ImageRecord {
   if (manifest !== null && !isDigest(manifest)) throw damaged('the manifest digest');
   if (typeof size !== 'number' || typeof layers !== 'number') throw damaged('the size');
   if (typeof created !== 'number' || typeof stored !== 'number') throw damaged('a time');
-  if (!Number.isFinite(new Date(created).getTime())) throw damaged('a time');
+  if (!(Math.abs(created) <= LATEST)) throw damaged('a time');
   return {
     id,
     chainId: chain_id ?? undefined,
