@@ -42,7 +42,7 @@ async function runIfBrief(job: Job): Promise<{ readonly result: unknown } | unde
     case 'changes':
       return { result: [...findChanges(job.diff, notLong())] };
     case 'diff-size':
-      return { result: diffSize(job.diff, notLong()) };
+      return { result: diffSize(job.diff, { ...notLong(), ...(job.count === undefined ? {} : { count: job.count }) }) };
     case 'commit':
       return { result: await commit(job) };
     case 'settle': {
