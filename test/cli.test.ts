@@ -27,7 +27,7 @@ describe.skipIf(!isRoot)('images on the command line (needs root)', () => {
   test('are loaded, listed, named and removed', () => {
     expect(layerstore.succeed('load', '-i', image.path)).toBe('Loaded image: test:latest\n');
     expect(layerstore.succeed('images')).toMatch(
-      /^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE\ntest +latest +[0-9a-f]{12} +2 years ago +300kB\n$/,
+      /^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE\ntest +latest +[0-9a-f]{12} +\d+ years ago +300kB\n$/,
     );
     expect(layerstore.succeed('images', '-q', '--no-trunc')).toBe(`${image.id}\n`);
     layerstore.succeed('tag', 'test', 'quay.io/a/b:1');

@@ -118,7 +118,7 @@ describe.skipIf(!has('zsh'))('zsh completion (needs zsh)', () => {
       cwd: directory,
       env: environment,
       encoding: 'utf8',
-      timeout: 30_000,
+      timeout: 240_000,
     });
     return result.stdout;
   }

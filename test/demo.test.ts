@@ -109,7 +109,7 @@ describe.skipIf(!isRoot)('the demo (needs root)', () => {
       expect(stderr).toBe('');
       expectNothingLeft();
     }
-  }, 180_000);
+  });
 
   test.skipIf(!hasProgram('mmdebstrap'))('ends mmdebstrap with it (needs mmdebstrap)', async () => {
     const { code } = await demo([], 1500);

@@ -28,7 +28,7 @@ beforeAll(() => {
   packed = Object.values(listed)[0]!;
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }));
   run('npm', 'install', '--no-audit', '--no-fund', '--prefer-offline', `./${packed.filename}`);
-}, 300_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the tarball of npm pack', () => {

@@ -138,7 +138,7 @@ export class DockerDaemon implements AsyncDisposable {
   }
 
   async #answering(): Promise<void> {
-    for (let attempt = 0; attempt < 600; attempt += 1) {
+    for (let attempt = 0; attempt < 4800; attempt += 1) {
       if (this.daemon.exitCode !== null) break;
       if (existsSync(this.socket) && (await answersPing(this.socket))) return;
       await delay(50);

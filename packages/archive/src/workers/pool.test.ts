@@ -209,8 +209,7 @@ describe('a thread that dies', () => {
 
   it('while it is idle is not given a job', async () => {
     const idle = new ArchiveThread(new URL('data:text/javascript,'));
-    for (let waits = 0; idle.alive && waits < 500; waits++) await new Promise((resolve) => setTimeout(resolve, 10));
-    expect(idle.alive).toBe(false);
+    while (idle.alive) await new Promise((resolve) => setTimeout(resolve, 10));
     expect((await failure(idle.run({ kind: 'sync', path: '/' }))).code).toBe('ERR_INTERNAL');
   });
 });
@@ -219,7 +218,7 @@ describe('the process', () => {
   it('ends while threads are idle', () => {
     const body = `await workers.run({ kind: 'hash', source: { path: process.execPath } }); console.log('done');`;
     const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script(body)], {
-      timeout: 30_000,
+      timeout: 240_000,
     });
     expect({ stdout: stdout.toString(), status }).toEqual({ stdout: 'done\n', status: 0 });
   });

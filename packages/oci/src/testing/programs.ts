@@ -18,7 +18,7 @@ export function run(program: string, args: readonly string[], temporary: string)
   return execFileSync(program, args, {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: 240_000,
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: temporary, TMPDIR: temporary },
   });
 }
