@@ -22,6 +22,7 @@ const peers = [
   'docker.io',
   'e2fsprogs',
   'fish',
+  'fuse-overlayfs',
   'libarchive-tools',
   'libcap2-bin',
   'mmdebstrap',

@@ -8,6 +8,7 @@
  *
  * Needs root: elsewhere the tests are reported as skipped. They leave no mount and no file.
  */
+import { hasFuseOverlayfs } from '@layerstore/linux';
 import { afterAll, describe } from 'vitest';
 import { crashTests } from './crash-tests.js';
 import { diffTests } from './diff-tests.js';
@@ -23,7 +24,10 @@ export { treeFacts } from './tree-facts.js';
 export { Conformance, OpenedHome, type ConformanceSubject, type LayerAccess } from './subject.js';
 
 export function describeDriver(subject: ConformanceSubject): void {
-  describe.skipIf(process.geteuid?.() !== 0)(`${subject.title} keeps the contract (needs root)`, () => {
+  const program = subject.mountMethod === 'fuse-overlayfs';
+  const lacking = process.geteuid?.() !== 0 || (program && !hasFuseOverlayfs());
+  const needs = program ? 'root and fuse-overlayfs' : 'root';
+  describe.skipIf(lacking)(`${subject.title} keeps the contract (needs ${needs})`, () => {
     const conformance = new Conformance(subject);
     afterAll(() => conformance.close());
     layerTests(conformance);

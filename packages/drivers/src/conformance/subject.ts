@@ -71,8 +71,8 @@ export class Conformance {
   }
 
   #open(home: string, tools: LayerDiffTools & Pick<DriverOptions, 'access'>): Promise<GraphDriver> {
-    const { driver, open, storageOptions } = this.subject;
-    if (open !== undefined) return open(home, tools);
+    if (this.subject.open !== undefined) return this.subject.open(home, tools);
+    const { driver, storageOptions } = this.subject;
     return openDriver(driver ?? '', home, { ...tools, ...(storageOptions === undefined ? {} : { storageOptions }) });
   }
 }

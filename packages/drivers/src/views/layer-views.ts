@@ -118,7 +118,8 @@ export class LayerViews {
   async #mount(id: LayerId, options: PlanOptions): Promise<string> {
     try {
       const plan = await this.driver.openView(id, options);
-      return await this.mounter.mount(plan, this.driver.mountPoint(id));
+      const adoption = options.readOnly === true ? 'exact' : 'also-writable';
+      return await this.mounter.mount(plan, this.driver.mountPoint(id), adoption);
     } catch (error) {
       await this.#closeUnused(id, error);
       throw error;

@@ -8,7 +8,7 @@ import type { OverlayPlan } from '../mount-plan.js';
 import { mountsBelow, readMountTable } from '../mount-table.js';
 import { nativeSyscalls } from '../native-syscalls.js';
 import { RecordingSyscalls } from '../recording-syscalls.js';
-import { findFuseServer, fuseOptionText, hasEnded, upperOf } from './fuse-overlayfs.js';
+import { findFuseServer, fuseOptionText, hasEnded, hasFuseOverlayfs, upperOf } from './fuse-overlayfs.js';
 import { Mounter } from './mounter.js';
 
 const plain: OverlayPlan = { kind: 'overlay', lowers: ['/a', '/b'], options: [] };
@@ -41,7 +41,7 @@ describe('the options of fuse-overlayfs', () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('fuse-overlayfs (needs root)', () => {
+describe.skipIf(process.getuid?.() !== 0 || !hasFuseOverlayfs())('fuse-overlayfs (needs root and the program)', () => {
   let base: string;
   let target: string;
   let plan: OverlayPlan;
@@ -101,7 +101,7 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('fuse-
   });
 
   it('takes no writes without an upper', async () => {
-    await mounter.mount({ ...plan, upper: undefined } as unknown as OverlayPlan, target);
+    await mounter.mount({ kind: 'overlay', lowers: plan.lowers, options: plan.options }, target);
     expect(() => writeFileSync(join(target, 'new'), '')).toThrow(expect.objectContaining({ code: 'EROFS' }));
     await mounter.unmount(target);
   });
@@ -153,10 +153,13 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('fuse-
       code: 'ERR_BUSY',
     });
     // Its layer has had a child since: what was the upper is a lower now.
-    await mounter.mount(
-      { kind: 'overlay', lowers: [join(base, 'upper'), ...plan.lowers], options: plan.options },
-      target,
-    );
+    const since: OverlayPlan = {
+      kind: 'overlay',
+      lowers: [join(base, 'upper'), ...plan.lowers],
+      options: plan.options,
+    };
+    await mounter.mount(since, target, 'also-writable');
+    await expect(mounter.mount(since, target)).rejects.toMatchObject({ code: 'ERR_BUSY' });
     await mounter.unmount(target);
   });
 

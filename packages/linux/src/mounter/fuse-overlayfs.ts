@@ -17,6 +17,7 @@ import { OverlayFailure } from './overlay-failure.js';
 import { splitOption } from './overlay-options.js';
 
 const program = 'fuse-overlayfs';
+const device = '/dev/fuse';
 /** Not this process's environment: FUSE_OVERLAYFS_* variables change what is written into layers. */
 const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 const MAX_START_MS = 30_000;
@@ -32,6 +33,12 @@ export interface FuseServer {
   readonly options: string;
 }
 
+/** True when this machine has the program, and FUSE in its kernel. Cost: a few file lookups. */
+export function hasFuseOverlayfs(): boolean {
+  const installed = environment.PATH.split(':').some((directory) => existsSync(`${directory}/${program}`));
+  return installed && existsSync(device);
+}
+
 export function isFuseOverlay(entry: MountTableEntry): boolean {
   return entry.type === 'fuse.fuse-overlayfs';
 }
@@ -45,7 +52,7 @@ export async function mountByFuseOverlayfs(kernel: KernelTables, plan: OverlayPl
   const { status, log } = await run(['-o', fuseOptionText(plan), target]);
   const mounted = kernel.mounts().findLast((entry) => entry.mountPoint === target);
   if (status === 0 && mounted !== undefined && isFuseOverlay(mounted)) return;
-  if (!existsSync('/dev/fuse')) throw missing('the kernel has no FUSE: /dev/fuse does not exist', 'try: modprobe fuse');
+  if (!existsSync(device)) throw missing(`the kernel has no FUSE: ${device} does not exist`, 'try: modprobe fuse');
   throw new OverlayFailure(undefined, `fuse-overlayfs: ${log === '' ? `ended with ${status}` : log}`, false);
 }
 

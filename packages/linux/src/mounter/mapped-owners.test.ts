@@ -9,6 +9,7 @@ import type { OverlayPlan } from '../mount-plan.js';
 import { mountsBelow, readMountTable } from '../mount-table.js';
 import { nativeSyscalls } from '../native-syscalls.js';
 import { RecordingSyscalls } from '../recording-syscalls.js';
+import { canMapOwners } from './mapped-owners.js';
 import { Mounter } from './mounter.js';
 import { openUserNamespace } from './user-namespace.js';
 
@@ -100,6 +101,11 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')(
       const namespace = await openUserNamespace(sys, idMaps);
       expect(readdirSync('/proc/self/fd')).toContain(String(namespace));
       sys.close(namespace);
+    });
+
+    it('are told apart from file systems that cannot show them', async () => {
+      expect(await canMapOwners(base)).toBe(true);
+      expect(await canMapOwners('/proc')).toBe(false);
     });
 
     it('are asked for by a clone of each lower, and all descriptors are closed (recorded calls)', async () => {

@@ -11,7 +11,7 @@ import { mountError } from './mount-error.js';
 import { isDead, makeMountPoint, mountPointName, mountsOn, removeMountPoint, topMount } from './mount-point.js';
 import type { MountMethod, MountTools } from './mount-tools.js';
 import { performPlan } from './perform.js';
-import { showsPlan } from './shows-plan.js';
+import { showsPlan, type Adoption } from './shows-plan.js';
 import { takeAway, type WhenBusy } from './take-away.js';
 
 export interface MounterOptions {
@@ -56,12 +56,13 @@ export class Mounter {
    * `target`, an absolute path in an existing directory, becomes the mount point; it is made, 0700, where it is
    * missing. When the plan's view is mounted there already, nothing happens; a view whose process has died is mounted
    * again, and of several mounts on the point the upper ones are taken away first.
+   * @param adoption which mounts are the plan's; default `exact`
    * @throws StoreError ERR_BUSY when something else is mounted there
    * @throws StoreError ERR_MOUNT_FAILED with the kernel's words; the mount point is removed again if it was made
    * @throws StoreError ERR_MAX_DEPTH, ERR_MISSING_PREREQUISITE, ERR_NO_SPACE
    * @throws StoreError ERR_NEEDS_ROOT, ERR_UNSUPPORTED_PLATFORM
    */
-  async mount(plan: MountPlan, target: string): Promise<string> {
+  async mount(plan: MountPlan, target: string, adoption: Adoption = 'exact'): Promise<string> {
     if (plan.kind === 'directory') return plan.path;
     if (this.#options.syscalls === undefined) requireLinuxRoot('mounting a layer');
     const point = mountPointName(target);
@@ -69,7 +70,7 @@ export class Mounter {
       throw new StoreError('ERR_MOUNT_FAILED', 'the directory of the mount point does not exist', { subject: target });
     }
     try {
-      await this.#mountOn(this.#tools, withoutUnusableLabel(plan, this.#tools.kernel), point);
+      await this.#mountOn(this.#tools, withoutUnusableLabel(plan, this.#tools.kernel), point, adoption);
       return target;
     } catch (error) {
       throw fromSystemError(error, point);
@@ -135,10 +136,10 @@ export class Mounter {
     return result;
   }
 
-  async #mountOn(tools: MountTools, plan: BindPlan | UnionPlan, point: string): Promise<void> {
+  async #mountOn(tools: MountTools, plan: BindPlan | UnionPlan, point: string, adoption: Adoption): Promise<void> {
     const made = makeMountPoint(point);
     try {
-      if (made || !(await this.#findMounted(tools, plan, point))) await this.#attach(tools, plan, point);
+      if (made || !(await this.#findMounted(tools, plan, point, adoption))) await this.#attach(tools, plan, point);
     } catch (error) {
       if (made) removeMountPoint(point);
       throw error;
@@ -146,7 +147,12 @@ export class Mounter {
   }
 
   /** Takes over what is mounted; returns false when nothing is. @throws StoreError ERR_BUSY */
-  async #findMounted(tools: MountTools, plan: BindPlan | UnionPlan, point: string): Promise<boolean> {
+  async #findMounted(
+    tools: MountTools,
+    plan: BindPlan | UnionPlan,
+    point: string,
+    adoption: Adoption,
+  ): Promise<boolean> {
     for (let left = mountsOn(tools.kernel, point).length; left > 0; left--) {
       const dead = isDead(point);
       if (!dead && left === 1) break;
@@ -164,7 +170,7 @@ export class Mounter {
     }
     const present = topMount(tools.kernel, point);
     if (present === undefined) return false;
-    if (!showsPlan(tools.kernel, present, plan)) {
+    if (!showsPlan(tools.kernel, present, plan, adoption)) {
       throw new StoreError('ERR_BUSY', `something else is mounted there (${present.source})`, {
         subject: point,
         hint: `unmount it first: umount ${point}`,

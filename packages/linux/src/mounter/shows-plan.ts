@@ -8,30 +8,41 @@ import { hasErrno } from '../native/errno.js';
 import { findFuseServer, fuseOptionText, isFuseOverlay } from './fuse-overlayfs.js';
 import { overlayDirectories } from './overlay-options.js';
 
-export function showsPlan(kernel: KernelTables, entry: MountTableEntry, plan: BindPlan | UnionPlan): boolean {
+/**
+ * Which mounts are taken over: `exact` ones, or `also-writable` ones where the plan has no upper. A layer that gets a child
+ * while it is mounted is planned without upper from then on, and its users keep the view they have.
+ */
+export type Adoption = 'exact' | 'also-writable';
+
+export function showsPlan(
+  kernel: KernelTables,
+  entry: MountTableEntry,
+  plan: BindPlan | UnionPlan,
+  adoption: Adoption,
+): boolean {
   switch (plan.kind) {
     case 'bind':
       return isSameDirectory(entry.mountPoint, plan.source);
     case 'aufs':
-      return showsAufs(kernel, entry, plan);
+      return showsAufs(kernel, entry, plan, adoption);
     case 'overlay':
-      return isFuseOverlay(entry) ? showsFuse(entry, plan) : showsOverlay(entry, plan);
+      return isFuseOverlay(entry) ? showsFuse(entry, plan, adoption) : showsOverlay(entry, plan, adoption);
   }
 }
 
 /** Where the kernel does not name the branches, whoever mounted an aufs on a layer's mount point meant that layer. */
-function showsAufs(kernel: KernelTables, entry: MountTableEntry, plan: AufsPlan): boolean {
+function showsAufs(kernel: KernelTables, entry: MountTableEntry, plan: AufsPlan, adoption: Adoption): boolean {
   if (entry.type !== 'aufs') return false;
   const branches = kernel.aufsBranches(entry);
   if (branches === undefined) return true;
   const writable = branches[0]?.permission.startsWith('rw') === true;
-  if (plan.writable && !writable) return false;
+  if (plan.writable !== writable && (plan.writable || adoption === 'exact')) return false;
   return (
     branches.length === plan.branches.length && plan.branches.every((path, index) => branches[index]?.path === path)
   );
 }
 
-function showsOverlay(entry: MountTableEntry, plan: OverlayPlan): boolean {
+function showsOverlay(entry: MountTableEntry, plan: OverlayPlan, adoption: Adoption): boolean {
   if (entry.type !== 'overlay') return false;
   const { lowers, upper } = overlayDirectories(entry);
   const base = plan.short?.base ?? '/';
@@ -39,20 +50,20 @@ function showsOverlay(entry: MountTableEntry, plan: OverlayPlan): boolean {
     spelled !== undefined && path !== undefined && isSameDirectory(resolve(base, spelled), path);
   // An upper has one overlay at a time; it alone tells.
   if (plan.upper !== undefined) return isAt(upper, plan.upper.path);
+  if (upper !== undefined && adoption === 'exact') return false;
   // Mounts with mapped owners have no path that could be compared.
   if (plan.idMaps !== undefined) return upper === undefined && lowers.length === plan.lowers.length;
-  // Mounted before the layer had a child, which made its directory a lower.
   const shown = upper === undefined ? lowers : [upper, ...lowers];
   return shown.length === plan.lowers.length && plan.lowers.every((lower, index) => isAt(shown[index], lower));
 }
 
 /** The mount table says nothing about its layers; the command line of its process does. */
-function showsFuse(entry: MountTableEntry, plan: OverlayPlan): boolean {
+function showsFuse(entry: MountTableEntry, plan: OverlayPlan, adoption: Adoption): boolean {
   const options = findFuseServer(entry.mountPoint)?.options;
   if (options === undefined) return false;
   if (options === fuseOptionText(plan)) return true;
   const [upper, ...lowers] = plan.lowers;
-  if (plan.upper !== undefined || upper === undefined) return false;
+  if (plan.upper !== undefined || upper === undefined || adoption === 'exact') return false;
   const before = fuseOptionText({ ...plan, lowers, upper: { path: upper, work: '' } });
   return options.replace(/,workdir=(?:\\.|[^,\\])*/, ',workdir=') === before;
 }
