@@ -145,6 +145,20 @@ describe.skipIf(process.getuid?.() !== 0 || !hasFuseOverlayfs())('fuse-overlayfs
     expect(names(join(base, 'upper'))).toEqual(seen);
   });
 
+  it('leaves an upper whose interrupted cleaning the next mount completes', async () => {
+    await mounter.mount(plan, target);
+    edit();
+    const sys = new RecordingSyscalls(nativeSyscalls());
+    sys.fail('unlinkat', 'EIO', 2);
+    await expect(new Mounter({ syscalls: sys }).unmount(target)).rejects.toMatchObject({ code: 'ERR_IO' });
+    expect(mounter.isMounted(target)).toBe(false);
+    expect(names(join(base, 'upper')).filter((name) => name.includes('.wh.'))).not.toEqual([]);
+    await new Mounter({ method: 'fsopen' }).mount(plan, target);
+    expect(names(target)).toEqual(['file', 'merged', 'new', 'new/inside']);
+    await mounter.unmount(target);
+    expect(names(join(base, 'upper'))).toEqual(seen);
+  });
+
   it('is taken over when it shows the same layers, and refused when it shows others', async () => {
     await mounter.mount(plan, target);
     await new Mounter().mount(plan, target);

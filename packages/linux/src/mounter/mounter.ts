@@ -193,10 +193,14 @@ export class Mounter {
     const point = mountPointName(target);
     if (point === undefined) return;
     const tools = this.#tools;
-    const stacked = mountsOn(tools.kernel, point).length;
-    for (let left = stacked; left > 0; left--) await takeAway(tools, point, whenBusy);
-    if (stacked > 0 && !removeMountPoint(point)) {
-      tools.logger.warn({ target: point }, 'the mount point is not empty and stays');
+    try {
+      const stacked = mountsOn(tools.kernel, point).length;
+      for (let left = stacked; left > 0; left--) await takeAway(tools, point, whenBusy);
+      if (stacked > 0 && !removeMountPoint(point)) {
+        tools.logger.warn({ target: point }, 'the mount point is not empty and stays');
+      }
+    } catch (error) {
+      throw fromSystemError(error, point);
     }
   }
 
