@@ -15,8 +15,9 @@ afterAll(() => scratch[Symbol.dispose]());
 const verbs = [
   ...['load', 'import', 'images', 'inspect', 'history', 'tag', 'save', 'rmi'],
   ...['create', 'mount', 'unmount', 'diff', 'commit', 'export', 'ps', 'rm', 'run'],
-  ...['info', 'df', 'check', 'prune', 'demo', 'version', 'completion'],
+  ...['layer', 'info', 'df', 'check', 'prune', 'demo', 'version', 'completion'],
 ];
+const layerVerbs = ['ls', 'info', 'inspect', 'size', 'changes', 'diff', 'mount', 'unmount', 'create', 'apply', 'rm'];
 
 describe('help', () => {
   test('lists every command and exits with 0', () => {
@@ -31,9 +32,21 @@ describe('help', () => {
     const help = layerstore.run(verb, '--help');
     expect(help.code).toBe(0);
     expect(help.stdout).toMatch(new RegExp(`^Usage: layerstore ${verb}`));
-    expect(help.stdout).toContain('--root <dir>');
+    expect(help.stdout).toContain(verb === 'layer' ? '--log-level <level>' : '--root <dir>');
     expect(layerstore.run('help', verb).stdout).toBe(help.stdout);
     if (verb !== 'version') expect(help.stdout).toContain('\nExamples:\n');
+  });
+
+  test.each(layerVerbs)('of layer %s says what it does, and how the home is named', (verb) => {
+    const help = layerstore.run('layer', verb, '--help');
+    expect(help.code).toBe(0);
+    expect(help.stdout).toMatch(new RegExp(`^Usage: layerstore layer ${verb}`));
+    for (const option of ['--home <dir>', '--driver <name>', '--read-only', '--log-level <level>']) {
+      expect(help.stdout).toContain(option);
+    }
+    expect(help.stdout).not.toContain('--root');
+    expect(help.stdout).toContain('\nExamples:\n');
+    expect(layerstore.run('help', 'layer', verb).stdout).toBe(help.stdout);
   });
 });
 
@@ -56,6 +69,14 @@ describe('a command that is not understood', () => {
       ['save', 'x', '--format', 'oci-dir'],
       'layerstore: --format oci-dir writes a directory\nhint: ',
     ],
+    ['an unknown verb of layer', ['layer', 'mnt'], "layerstore: unknown command 'mnt'\nhint: "],
+    ['no home', ['layer', 'ls'], "layerstore: required option '--home <dir>' not specified\nhint: "],
+    [
+      'a driver that there is not',
+      ['layer', 'ls', '--home', '/', '--driver', 'x'],
+      "layerstore: option '--driver <name>'",
+    ],
+    ['help for an unknown verb of layer', ['help', 'layer', 'mnt'], "layerstore: unknown command 'mnt'\nhint: "],
     [
       'help for an unknown command',
       ['help', 'imagse'],

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { layerVerbs } from './commands/layer/catalogue.js';
 import type { Session } from './session.js';
 
 /** A file of `commands/`: adds description, arguments, options and action to its command. */
@@ -14,18 +15,26 @@ export interface Verb {
   load(): Promise<CommandModule>;
 }
 
-/** A command whose verbs follow it: `layerstore serve docker`. */
+/** A verb of a family; without a group it stands with the others. */
+export type FamilyVerb = Omit<Verb, 'group'> & Partial<Pick<Verb, 'group'>>;
+
+/** A command whose verbs follow it: `layerstore serve docker`, `layerstore layer ls`. */
 export interface VerbFamily {
   readonly name: string;
   readonly summary: string;
   readonly group: string;
-  readonly verbs: readonly Omit<Verb, 'group'>[];
+  readonly verbs: readonly FamilyVerb[];
+  /** No layerstore root is opened, and `--root` is no option of the verbs. */
+  readonly rootless?: true;
+  /** What its help says; without it, the summary. */
+  load?(): Promise<CommandModule>;
 }
 
 export type CatalogueEntry = Verb | VerbFamily;
 
 const images = 'Images:';
 const containers = 'Containers:';
+const homes = 'Driver homes, also of other engines:';
 const store = 'Store:';
 const other = 'Other:';
 
@@ -108,6 +117,14 @@ export const catalogue: readonly CatalogueEntry[] = [
     summary: 'Run a program in a container or an image',
     group: containers,
     load: () => import('./commands/run.js'),
+  },
+  {
+    name: 'layer',
+    summary: 'Work with the layers of a driver home: list, mount, export, build',
+    group: homes,
+    verbs: layerVerbs,
+    rootless: true,
+    load: () => import('./commands/layer.js'),
   },
   { name: 'info', summary: 'Show facts about the store', group: store, load: () => import('./commands/info.js') },
   { name: 'df', summary: 'Show what takes space', group: store, load: () => import('./commands/df.js') },

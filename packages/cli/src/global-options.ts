@@ -28,17 +28,18 @@ const heading = 'Global options:';
 
 /**
  * Adds the global options; they are understood before and after the verb. A verb that has an option of the same name keeps its own.
+ * @param meaningless options that the verb does not take
  */
-export function addGlobalOptions(command: Command): void {
+export function addGlobalOptions(command: Command, meaningless: readonly string[] = []): void {
   const options = [
     new Option('--root <dir>', `directory that the store owns (default: ${defaultRoot}, or $LAYERSTORE_ROOT)`),
-    new Option('--driver <name>', 'driver of a new root, or the one that the root must have: overlay2 (default), vfs'),
+    new Option('--driver <name>', 'driver of a new root, or the one that the root must have (default: overlay2)'),
     new Option('--storage-opt <key=value>', 'option of the driver; may be repeated').argParser(collect),
     new Option('--progress <mode>', 'how progress is shown on stderr (default: auto)').choices(progressModes),
     new Option('--log-level <level>', 'what is logged to stderr (default: warn)').choices(logLevels),
   ];
-  const taken = new Set(command.options.map((option) => option.long));
-  for (const option of options) if (!taken.has(option.long)) command.addOption(option.helpGroup(heading));
+  const taken = [...command.options.map(({ long }) => long), ...meaningless];
+  for (const option of options) if (!taken.includes(option.long)) command.addOption(option.helpGroup(heading));
 }
 
 /** Gathers an option that may be repeated. */
@@ -66,9 +67,13 @@ export function readGlobalOptions(command: Command, environment: NodeJS.ProcessE
   };
 }
 
+/** What stands before the verb: behind `layerstore`, and behind `layer` in `layer ls`. */
 function optionsBefore(command: Command): RawOptions {
-  const { parent } = command;
-  return parent === null ? {} : { ...optionsBefore(parent), ...parent.opts<RawOptions>() };
+  const above = command.parent;
+  if (above === null) return {};
+  const outer = optionsBefore(above);
+  const { storageOpt = [], ...own } = above.opts<RawOptions>();
+  return { ...outer, ...own, storageOpt: [...(outer.storageOpt ?? []), ...storageOpt] };
 }
 
 /** `['a=b']` -> `{ a: 'b' }`. @throws StoreError ERR_INVALID_ARGUMENT */

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { StoreError } from '@layerstore/core';
-import { catalogue, type VerbFamily } from './catalogue.js';
+import { catalogue, type CatalogueEntry, type FamilyVerb, type VerbFamily } from './catalogue.js';
 import { Finished } from './failures.js';
 import { addGlobalOptions } from './global-options.js';
 import { writeStdout } from './output/stdout.js';
@@ -70,26 +70,34 @@ export function buildProgram(session: Session): Command {
 }
 
 function addVerbs(command: Command, family: VerbFamily, session: Session): void {
-  command.description(`${family.summary}.`).usage('COMMAND ...').helpCommand(false);
-  addGlobalOptions(command);
-  for (const { name, aliases, summary } of family.verbs) {
-    command
+  command.usage('COMMAND ...').enablePositionalOptions().helpCommand(false);
+  if (family.load === undefined) command.description(`${family.summary}.`);
+  addGlobalOptions(command, meaninglessIn(family));
+  for (const { name, aliases, summary, group } of family.verbs) {
+    const verb = command
       .command(name)
       .aliases(aliases ?? [])
       .summary(summary);
+    if (group !== undefined) verb.helpGroup(group);
   }
   command.hook('preSubcommand', async (_family, verb) => loadVerb(verb, session));
 }
 
-/** Gives a verb its arguments, options, help and action. */
+/** Gives a verb its arguments, options, help and action, and a family of verbs its help. */
 export async function loadVerb(command: Command, session: Session): Promise<void> {
   const family = catalogue.find(({ name }) => name === command.parent?.name());
-  const siblings = family !== undefined && 'verbs' in family ? family.verbs : catalogue;
+  const siblings: readonly (CatalogueEntry | FamilyVerb)[] =
+    family !== undefined && 'verbs' in family ? family.verbs : catalogue;
   const entry = siblings.find(({ name }) => name === command.name());
-  if (entry === undefined || 'verbs' in entry) return;
-  const verb = await entry.load();
+  const verb = await entry?.load?.();
+  if (entry === undefined || verb === undefined) return;
   verb.define(command, session);
-  addGlobalOptions(command);
+  if (!('verbs' in entry)) addGlobalOptions(command, meaninglessIn(family));
+}
+
+/** Global options that a family does not take, or gives a meaning of its own. */
+function meaninglessIn(family: CatalogueEntry | undefined): readonly string[] {
+  return family !== undefined && 'verbs' in family && family.rootless === true ? ['--root', '--driver'] : [];
 }
 
 /** commander's `error: unknown option '--x'\n(Did you mean --y?)` in the form of the project. */

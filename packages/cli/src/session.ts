@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { OperationOptions, Progress } from '@layerstore/core';
+import type { Logger, OperationOptions, Progress } from '@layerstore/core';
 import type { LayerStore, OpenOptions } from '@layerstore/store';
 import { readGlobalOptions, type GlobalOptions, type LogLevel } from './global-options.js';
 import { lineLogger } from './logging.js';
@@ -62,11 +62,16 @@ export class Session {
     return LayerStore.open({
       root,
       oneShot: true,
-      logger: lineLogger(options.logLevel, (line) => this.writeLine(line)),
+      logger: this.logger(options),
       ...(options.driver === undefined ? {} : { driver: options.driver }),
       ...(options.storageOptions === undefined ? {} : { storageOptions: options.storageOptions }),
       ...further,
     });
+  }
+
+  /** Logs to stderr, beside the progress that is shown there. */
+  logger({ logLevel }: Pick<GlobalOptions, 'logLevel'>): Logger {
+    return lineLogger(logLevel, (line) => this.writeLine(line));
   }
 
   /** Writes the command's output, a line or several, in one piece. */

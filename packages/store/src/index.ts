@@ -12,6 +12,8 @@ export type { Workspace } from './workspace.js';
 export { Workspaces } from './workspaces.js';
 export type { CheckOptions } from './maintenance/check.js';
 export type { PruneOptions } from './maintenance/prune.js';
+export { LayerHome, type OpenHomeOptions } from './homes/layer-home.js';
+export type { ComparedLayer, HomeInfo, HomeLayer, HomeLayerDetails } from './homes/model.js';
 export type { Source } from './source.js';
 export type { Target } from './target.js';
 export { version } from './version.js';

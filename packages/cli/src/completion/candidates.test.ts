@@ -13,8 +13,9 @@ const session = new Session({
 /** Completes the last of `words` with the real definitions of all verbs, over a store of two images and a container. */
 async function completeLine(
   ...words: string[]
-): Promise<Completion & { values: string[]; roots: (string | undefined)[] }> {
+): Promise<Completion & { values: string[]; roots: (string | undefined)[]; homes: string[] }> {
   const roots: (string | undefined)[] = [];
+  const homes: string[] = [];
   const names = (values: readonly string[]) => (root: string | undefined) => {
     roots.push(root);
     return Promise.resolve(values.map((value) => ({ value, description: '' })));
@@ -23,8 +24,12 @@ async function completeLine(
     loadVerb: (verb) => loadVerb(verb, session),
     images: names(['debian:12', 'quay.io/a/b:1']),
     containers: names(['build']),
+    layers: (home, driver) => {
+      homes.push([home, ...(driver === undefined ? [] : [driver])].join(' '));
+      return Promise.resolve(['base', 'box'].map((value) => ({ value, description: '' })));
+    },
   });
-  return { ...completion, values: completion.candidates.map(({ value }) => value), roots };
+  return { ...completion, values: completion.candidates.map(({ value }) => value), roots, homes };
 }
 
 describe('completion', () => {
@@ -70,6 +75,23 @@ describe('completion', () => {
     for (const words of [[''], ['images', '--'], ['save', '--format', ''], ['load', '']]) {
       expect((await completeLine(...words)).roots).toEqual([]);
     }
+  });
+
+  test('offers the verbs of a command that has its own', async () => {
+    expect((await completeLine('layer', 'un')).values).toEqual(['unmount']);
+    expect((await completeLine('layer', 'ls', '--read')).values).toEqual(['--read-only']);
+    expect((await completeLine('layer', 'ls', '--driver', 'ov')).values).toContain('overlay2');
+    expect((await completeLine('layer', 'ls', '--home', '')).paths).toBe('directories');
+  });
+
+  test('offers the layers of the home that was named, and asks none that was not', async () => {
+    const mount = ['layer', 'mount', '--home', '/srv/home'];
+    expect(await completeLine(...mount, 'b')).toMatchObject({ values: ['base', 'box'], homes: ['/srv/home'] });
+    expect((await completeLine(...mount, '--driver=vfs', '')).homes).toEqual(['/srv/home vfs']);
+    expect((await completeLine('layer', 'create', '--home=/a', '--parent', 'ba')).values).toEqual(['base']);
+    expect((await completeLine('layer', 'create', '--home=/a', '--parent=ba')).values).toEqual(['--parent=base']);
+    expect(await completeLine('layer', 'create', '--home=/a', 'b')).toMatchObject({ values: [], homes: [] });
+    expect(await completeLine('layer', 'mount', '')).toMatchObject({ values: [], homes: [] });
   });
 
   test('leaves files and directories to the shell', async () => {

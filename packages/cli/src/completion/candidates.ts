@@ -19,6 +19,8 @@ export interface CompletionSources {
   /** Names in the store at `root`; the option as it was typed, if it was. */
   images(root: string | undefined): Promise<readonly Candidate[]>;
   containers(root: string | undefined): Promise<readonly Candidate[]>;
+  /** Layers of a home; the options as they were typed. */
+  layers(home: string, driver: string | undefined): Promise<readonly Candidate[]>;
 }
 
 const nothing: Completion = { candidates: [], paths: 'none' };
@@ -32,18 +34,19 @@ export async function complete(
 ): Promise<Completion> {
   const position = new Position(program);
   for (const word of before) if (position.pass(word) === 'verb') await sources.loadVerb(position.command);
-  const { command, pending, root } = position;
-  if (pending !== undefined) return valuesOf(pending, current, '');
+  const { command, pending } = position;
+  if (pending !== undefined) return await valuesOf(pending, current, { prefix: '', position, sources });
   if (position.programArguments) return { candidates: [], paths: 'files' };
   const assignment = /^(--[^=]+)=(.*)$/s.exec(current);
   if (assignment !== null && !position.optionsEnded) {
     const [, name = '', value = ''] = assignment;
     const option = command.options.find(({ long }) => long === name);
-    return option === undefined ? nothing : valuesOf(option, value, `${name}=`);
+    if (option === undefined) return nothing;
+    return await valuesOf(option, value, { prefix: `${name}=`, position, sources });
   }
   if (current.startsWith('-') && !position.optionsEnded) return matching(optionsOf(command), current);
   if (command.commands.length > 0) return matching(verbsOf(command), current);
-  return argumentValues(command.registeredArguments, position.operands, current, { program, root, sources });
+  return argumentValues(command.registeredArguments, current, { program, position, sources });
 }
 
 /** Walks the words before the cursor. */
@@ -53,7 +56,8 @@ class Position {
   pending: Option | undefined;
   operands = 0;
   optionsEnded = false;
-  root: string | undefined;
+  /** What was given for options that tell where names are to be found. */
+  readonly values = new Map<string, string>();
 
   constructor(program: Command) {
     this.command = program;
@@ -66,7 +70,7 @@ class Position {
 
   pass(word: string): 'verb' | 'other' {
     if (this.pending !== undefined) {
-      if (this.pending.long === '--root') this.root = word;
+      this.keep(this.pending, word);
       this.pending = undefined;
       return 'other';
     }
@@ -82,7 +86,11 @@ class Position {
     const option = this.command.options.find(({ long, short }) => long === name || short === name);
     if (option === undefined || !takesValue(option)) return;
     if (value === undefined) this.pending = option;
-    else if (option.long === '--root') this.root = value;
+    else this.keep(option, value);
+  }
+
+  private keep(option: Option, value: string): void {
+    if (option.long !== undefined) this.values.set(option.long, value);
   }
 
   private passVerb(word: string): 'verb' | 'other' {
@@ -97,11 +105,27 @@ class Position {
 
 const takesValue = ({ required, optional }: Option): boolean => required || optional;
 
-/** The placeholder says what an option takes: `--input <file>`, `--root <dir>`. */
-function valuesOf(option: Option, current: string, prefix: string): Completion {
+interface Context {
+  readonly position: Position;
+  readonly sources: CompletionSources;
+}
+
+/** The placeholder says what an option takes: `--input <file>`, `--root <dir>`, `--parent <id>`. */
+async function valuesOf(
+  option: Option,
+  current: string,
+  { prefix, position, sources }: Context & { readonly prefix: string },
+): Promise<Completion> {
   const choices = (option.argChoices ?? []).filter((choice) => choice.startsWith(current));
   const candidates = choices.map((choice) => ({ value: prefix + choice, description: '' }));
   const placeholder = /<(\w+)>/.exec(option.flags)?.[1];
+  if (placeholder === 'id') {
+    const layers = await layersAt(position, sources);
+    return matching(
+      layers.map((layer) => ({ ...layer, value: prefix + layer.value })),
+      prefix + current,
+    );
+  }
   return { candidates, paths: placeholder === 'file' ? 'files' : placeholder === 'dir' ? 'directories' : 'none' };
 }
 
@@ -116,14 +140,13 @@ function verbsOf(program: Command): Candidate[] {
 /** The name of an argument says what it takes: `<IMAGE...>`, `[FILE]`. */
 async function argumentValues(
   definitions: readonly Argument[],
-  operands: number,
   current: string,
-  context: { program: Command; root: string | undefined; sources: CompletionSources },
+  { program, position, sources }: Context & { readonly program: Command },
 ): Promise<Completion> {
   const last = definitions.at(-1);
-  const definition = definitions[operands] ?? (last?.variadic === true ? last : undefined);
+  const definition = definitions[position.operands] ?? (last?.variadic === true ? last : undefined);
   if (definition === undefined) return nothing;
-  const { program, root, sources } = context;
+  const root = position.values.get('--root');
   switch (definition.name()) {
     case 'IMAGE':
     case 'REFERENCE':
@@ -132,8 +155,10 @@ async function argumentValues(
       return matching(await sources.containers(root), current);
     case 'NAME':
       return matching([...(await sources.containers(root)), ...(await sources.images(root))], current);
+    case 'ID':
+      return matching(await layersAt(position, sources), current);
     case 'COMMAND':
-      return operands === 0 ? matching(verbsOf(program), current) : nothing;
+      return position.operands === 0 ? matching(verbsOf(program), current) : nothing;
     case 'FILE':
     case 'TAR':
       return { candidates: [], paths: 'files' };
@@ -143,6 +168,11 @@ async function argumentValues(
         current,
       );
   }
+}
+
+async function layersAt({ values }: Position, sources: CompletionSources): Promise<readonly Candidate[]> {
+  const home = values.get('--home');
+  return home === undefined ? [] : sources.layers(home, values.get('--driver'));
 }
 
 function matching(candidates: readonly Candidate[], current: string): Completion {

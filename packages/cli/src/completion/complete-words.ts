@@ -1,4 +1,4 @@
-import type { LayerStore } from '@layerstore/store';
+import type { LayerHome, LayerStore } from '@layerstore/store';
 import { defaultRoot } from '../global-options.js';
 import { printable } from '../output/printable.js';
 import { buildProgram, loadVerb } from '../program.js';
@@ -28,6 +28,13 @@ export async function completeWords(args: readonly string[], session: Session): 
           description: `container of ${imageReference}`,
         })),
       ),
+    layers: async (home, driver) =>
+      fromHome(home, driver, async (opened) =>
+        (await opened.layers()).map(({ id, parent }) => ({
+          value: id,
+          description: parent === undefined ? 'layer' : `layer over ${parent}`,
+        })),
+      ),
   });
   session.print(...candidates.map(({ value, description }) => `${value}\t${printable(description)}`), `:${paths}`);
 }
@@ -46,6 +53,22 @@ async function fromStore(
     return await read(store);
   } catch {
     // Completion happens in the middle of typing: a root that is missing or may not be read has no names, and any text would tear the line.
+    return [];
+  }
+}
+
+/** The same for a driver home, of which not a byte changes. */
+async function fromHome(
+  path: string,
+  driver: string | undefined,
+  read: (home: LayerHome) => Promise<readonly Candidate[]>,
+): Promise<readonly Candidate[]> {
+  try {
+    const { LayerHome } = await import('@layerstore/store');
+    const named = driver === undefined ? {} : { driver };
+    await using home = await LayerHome.open({ home: path, access: 'read-only', ...named });
+    return await read(home);
+  } catch {
     return [];
   }
 }

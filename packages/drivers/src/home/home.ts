@@ -103,7 +103,7 @@ export class Home {
     return join(this.state, 'views', parseLayerId(id));
   }
 
-  /** Makes the directory of {@link viewPoint}; a driver of a home that is only read always needs it. */
+  /** Makes the directory of {@link viewPoint}; in a home that is only read, before the first view is mounted. */
   makeViewDirectory(): void {
     if (this.readOnly) stateDirectory(this.path);
     mkdirSync(join(this.state, 'views'), { recursive: true, mode: 0o700 });

@@ -26,9 +26,8 @@ const runtimeDirectory = '/run/layerstore';
 export function stateDirectory(home: string): string {
   const directory = statePath(home);
   try {
-    if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) {
-      writeFileSync(join(directory, 'home'), `${realpathSync(home)}\n`, { mode: 0o600 });
-    }
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(join(directory, 'home'), `${realpathSync(home)}\n`, { mode: 0o600 });
     return directory;
   } catch (error) {
     throw fromSystemError(error, directory);

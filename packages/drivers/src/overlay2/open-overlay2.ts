@@ -23,8 +23,7 @@ export async function openOverlay2(path: string, options: DriverOptions): Promis
   if (!home.readOnly) refuseFileSystem(home);
   home.makeSubdirectory(linkDirectory, 0o700);
   const mountOptions = overlayOptions();
-  if (home.readOnly) home.makeViewDirectory();
-  else await probeOverlay(home, options.mounter, mountOptions);
+  if (!home.readOnly) await probeOverlay(home, options.mounter, mountOptions);
   return new Overlay2Driver({ home, mountOptions });
 }
 

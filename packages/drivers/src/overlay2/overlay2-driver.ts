@@ -136,6 +136,7 @@ export class Overlay2Driver implements GraphDriver {
   }
 
   async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    if (this.parts.home.readOnly) this.parts.home.makeViewDirectory();
     return this.plan(id, options);
   }
 

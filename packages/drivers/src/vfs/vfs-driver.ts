@@ -40,7 +40,7 @@ export async function openVfs(path: string, options: DriverOptions): Promise<Vfs
   });
   const home = Home.open(path, options);
   home.makeSubdirectory('dir', 0o710);
-  home.makeViewDirectory();
+  if (!home.readOnly) home.makeViewDirectory();
   return Promise.resolve(new VfsDriver(home));
 }
 
@@ -123,6 +123,7 @@ export class VfsDriver implements GraphDriver {
   }
 
   async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    if (this.directories.readOnly) this.directories.makeViewDirectory();
     return this.plan(id, options);
   }
 

@@ -3,6 +3,7 @@ import { StoreError, type OperationOptions } from '@layerstore/core';
 import type { StoreContext } from '../context.js';
 import { findLayer } from '../layers/layer-records.js';
 import type { PathChange } from '../model.js';
+import { pathChanges } from '../path-changes.js';
 import { resolveContainer, type ContainerRecord } from './container-records.js';
 
 /**
@@ -20,13 +21,7 @@ export async function containerChanges(
     { kind: 'changes', diff: await containerDiff(context, container) },
     options.signal === undefined ? {} : { signal: options.signal },
   );
-  return changes.map((change) => {
-    const bytes = Buffer.from(change.path);
-    const path = bytes.toString('utf8');
-    return Buffer.from(path, 'utf8').equals(bytes)
-      ? { kind: change.kind, path }
-      : { kind: change.kind, path, pathBytes: bytes.toString('base64') };
-  });
+  return pathChanges(changes);
 }
 
 /** Bytes of file content that a container adds. */
