@@ -13,7 +13,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { undoLater } from './cleanup.mjs';
 import { run } from './measure.mjs';
 
@@ -139,6 +139,69 @@ export async function* manyImages(count) {
     yield archive;
   }
   await remove();
+}
+
+/**
+ * An image of `depth` small layers: four files each in a directory of their own, and one that every layer replaces.
+ * @param {number} depth
+ */
+export async function deepImage(depth) {
+  const tars = [];
+  for (let layer = 0; layer < depth; layer += 1) {
+    tars.push(
+      await madeOfTree(`deep-${layer}.tar`, (tree) => {
+        mkdirSync(join(tree, `layer-${layer}`));
+        for (let file = 0; file < 4; file += 1)
+          writeFileSync(join(tree, `layer-${layer}`, `${file}`), 'x'.repeat(4096));
+        writeFileSync(join(tree, 'shared'), `${layer}`);
+      }),
+    );
+  }
+  return image(`deep-${depth}`, 'plain', tars);
+}
+
+/**
+ * The Debian root file system and two layers over it that delete files, make directories opaque and add files, in places
+ * that a walk of the whole tree passes.
+ * @returns {Promise<string[]>} tars, base first
+ */
+export async function editedDebian() {
+  const edit = (number, hidden, opaque) =>
+    madeOfTree(`debian-edit-${number}.tar`, (tree) => {
+      for (const path of hidden) {
+        mkdirSync(join(tree, dirname(path)), { recursive: true });
+        writeFileSync(join(tree, dirname(path), `.wh.${basename(path)}`), '');
+      }
+      mkdirSync(join(tree, opaque), { recursive: true });
+      writeFileSync(join(tree, opaque, '.wh..wh..opq'), '');
+      for (let file = 0; file < 200; file += 1) writeFileSync(join(tree, opaque, `new-${number}-${file}`), 'new');
+    });
+  return [
+    await debianTar(),
+    await edit(1, ['usr/share/doc/apt', 'usr/share/doc/bash', 'etc/motd'], 'usr/share/locale'),
+    await edit(2, ['usr/share/doc/coreutils', 'usr/lib/locale', 'usr/share/locale/new-1-1'], 'usr/share/zoneinfo'),
+  ];
+}
+
+/** A base layer of `count` small files, a hundred in each directory. */
+export async function filesTar(count) {
+  return madeOfTree(`files-${count}.tar`, (tree) => {
+    for (let file = 0; file < count; file += 1) {
+      const directory = join(tree, `dir-${Math.floor(file / 100)}`);
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, `file-${file}`), `${file}\n`.repeat(20));
+    }
+  });
+}
+
+async function madeOfTree(name, fill) {
+  return made(name, async (target) => {
+    const tree = mkdtempSync(join(cache(), 'tree-'));
+    const remove = undoLater(() => rmSync(tree, { recursive: true }));
+    fill(tree);
+    await run(['tar', '-C', tree, ...packed(target), '.']);
+    await remove();
+  });
 }
 
 const packed = (target) => ['--sort=name', '--numeric-owner', '--format=posix', '-cf', target];

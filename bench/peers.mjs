@@ -149,6 +149,8 @@ export async function versions() {
     umoci: ['umoci', '--version'],
     skopeo: ['skopeo', '--version'],
     buildah: ['buildah', '--version'],
+    podman: ['podman', '--version'],
+    'fuse-overlayfs': ['fuse-overlayfs', '--version'],
     docker: [docker, '--version'],
     tar: ['tar', '--version'],
     igzip: ['igzip', '--version'],

@@ -1,6 +1,6 @@
 // Measures layerstore next to other programs. See README.md.
 //
-//   node bench/run.mjs load|change|start|memory|all [--rounds N] [--on tmpfs,ext4] [--busy]
+//   node bench/run.mjs load|change|start|memory|drivers|all [--rounds N] [--on tmpfs,ext4] [--busy]
 //
 // --busy: takes samples also while other programs use the processors; for trying the harness, not for figures.
 import { parseArgs } from 'node:util';
@@ -20,6 +20,7 @@ const benchmarks = {
   change: async (options) => (await import('./change.mjs')).change(options),
   start: async (options) => (await import('./start.mjs')).start(options),
   memory: async (options) => (await import('./memory.mjs')).memory(options),
+  drivers: async (options) => (await import('./drivers.mjs')).drivers(options),
 };
 
 const { values, positionals } = parseArgs({
@@ -35,9 +36,8 @@ const chosen = wanted === 'all' ? Object.keys(benchmarks) : [wanted];
 const rounds = Number(values.rounds);
 const on = fileSystems.filter((type) => values.on.split(',').includes(type));
 if (chosen.some((name) => !(name in benchmarks)) || !(rounds >= 1) || on.length === 0) {
-  process.stderr.write(
-    'usage: node bench/run.mjs load|change|start|memory|all [--rounds N] [--on tmpfs,ext4] [--busy]\n',
-  );
+  const names = [...Object.keys(benchmarks), 'all'].join('|');
+  process.stderr.write(`usage: node bench/run.mjs ${names} [--rounds N] [--on tmpfs,ext4] [--busy]\n`);
   process.exit(125);
 }
 if (process.getuid?.() !== 0) {
