@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+import { fromSystemError, StoreError, type LayerId } from '@layerstore/core';
+import type { DiffSource } from '@layerstore/archive';
+import type { MountPlan } from '@layerstore/linux';
+import type {
+  Abilities,
+  ApplyTarget,
+  CreateOptions,
+  CreateReadWriteOptions,
+  GraphDriver,
+  PlanOptions,
+} from '../driver.js';
+import { checkStorageOptions, noProjectQuotas, type StorageOptionRules } from '../driver-options.js';
+import type { Home } from './home.js';
+import { refuseInUse } from './in-use.js';
+import { isDirectory } from './optional-file.js';
+
+/**
+ * What the drivers have in common that keep a layer in one directory: how layers are made, made again, refused and removed, and what
+ * a home that is only read takes. A driver says what a layer consists of, and how its view is mounted.
+ */
+export abstract class HomeDriver implements GraphDriver {
+  abstract readonly name: string;
+  abstract readonly abilities: Abilities;
+  readonly home: string;
+  readonly state: string;
+
+  constructor(protected readonly directories: Home) {
+    this.home = directories.path;
+    this.state = directories.state;
+  }
+
+  abstract list(): Promise<LayerId[]>;
+  abstract parent(id: LayerId): Promise<LayerId | undefined>;
+  abstract metadata(id: LayerId): Promise<Readonly<Record<string, string>>>;
+  abstract status(): Promise<readonly (readonly [string, string])[]>;
+  abstract plan(id: LayerId, options?: PlanOptions): Promise<MountPlan>;
+  abstract diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined>;
+
+  /** The directory of a layer, there or not. @throws StoreError ERR_INVALID_ID */
+  protected abstract directory(id: LayerId): string;
+  /** Where a layer is mounted in a home that may be written. */
+  protected abstract ownMountPoint(id: LayerId): string;
+  /** Makes a layer over one that is there. @returns false when another process has made it meanwhile */
+  protected abstract make(id: LayerId, parent: LayerId | undefined): Promise<boolean>;
+  /** How a layer differs from what {@link make} leaves, as the end of a sentence; `undefined` for one that is untouched. */
+  protected abstract differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined;
+  /** {@link applyTarget} of a layer that may be written. */
+  protected abstract targetOf(id: LayerId): ApplyTarget;
+  /** What `--storage-opt` of a single layer may hold. */
+  protected readonly layerOptions: Omit<StorageOptionRules, 'driver'> = {
+    ignored: [],
+    refused: { size: noProjectQuotas },
+  };
+
+  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
+    const directory = this.directory(id);
+    try {
+      if (options.parent !== undefined) this.requireLayer(options.parent);
+      if (!existsSync(directory) && (await this.make(id, options.parent))) return;
+      const difference = this.differsFromNew(id, options.parent);
+      if (difference === undefined) return;
+      throw new StoreError('ERR_EXISTS', `a layer of this name exists, ${difference}`, { subject: id });
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    checkStorageOptions(options.storageOptions, { driver: this.name, ...this.layerOptions });
+    await this.create(id, options);
+  }
+
+  async remove(id: LayerId): Promise<void> {
+    const directory = this.directory(id);
+    try {
+      if (!existsSync(directory)) return;
+      refuseInUse(id, this.mountPoint(id));
+      await this.directories.retire(id, directory, this.namesOf(id));
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async exists(id: LayerId): Promise<boolean> {
+    return Promise.resolve(isDirectory(this.directory(id)));
+  }
+
+  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    if (this.directories.readOnly) this.directories.makeViewDirectory();
+    return this.plan(id, options);
+  }
+
+  async closeView(_id: LayerId): Promise<void> {
+    return Promise.resolve();
+  }
+
+  mountPoint(id: LayerId): string {
+    const own = this.ownMountPoint(id);
+    return this.directories.readOnly ? this.directories.viewPoint(id) : own;
+  }
+
+  async applyTarget(id: LayerId): Promise<ApplyTarget> {
+    this.directories.requireWritable(id);
+    return Promise.resolve(this.targetOf(id));
+  }
+
+  async cleanup(): Promise<void> {
+    await this.directories.sweep();
+  }
+
+  /** Drops what else names a layer, when its directory is gone. */
+  protected namesOf(_id: LayerId): (() => void) | undefined {
+    return undefined;
+  }
+
+  /** @returns the layer's directory @throws StoreError ERR_LAYER_NOT_FOUND */
+  protected requireLayer(id: LayerId): string {
+    const directory = this.directory(id);
+    if (isDirectory(directory)) return directory;
+    throw new StoreError('ERR_LAYER_NOT_FOUND', `there is no such layer in ${this.home}`, { subject: id });
+  }
+}
