@@ -35,6 +35,19 @@ export function readOnlyTests(conformance: Conformance): void {
     }
   });
 
+  test('its cleanup takes its own views away, and leaves the mounts of whoever owns the home', async () => {
+    await using home = await conformance.openHome();
+    await makeEdited(home);
+    const theirs = { kind: 'bind', source: (await home.driver.applyTarget(base)).tree.path, readOnly: true } as const;
+    const place = join(home.driver.home, 'of-an-engine');
+    await home.tools.mounter.withMount(theirs, place, async () => {
+      await using readOnly = await home.reopenReadOnly();
+      const view = await readOnly.views.get(snapshot);
+      await new LayerViews(readOnly.driver, readOnly.tools.mounter).cleanup();
+      expect([view, place].map((path) => readOnly.tools.mounter.isMounted(path))).toEqual([false, true]);
+    });
+  });
+
   test('what would change a home that is opened read-only is refused', async () => {
     await using home = await conformance.openHome();
     await makeEdited(home);

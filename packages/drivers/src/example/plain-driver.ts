@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { isLayerId, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
 import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { syncFile, type MountPlan, type OverlayPlan } from '@layerstore/linux';
-import type { ApplyTarget, PlanOptions } from '../driver.js';
+import type { Abilities, ApplyTarget, PlanOptions } from '../driver.js';
 import { checkStorageOptions, type DriverOptions } from '../driver-options.js';
 import { HomeDriver } from '../home/home-driver.js';
 import { Home, makeDirectory, makeFile } from '../home/home.js';
@@ -28,7 +28,13 @@ export async function openPlain(path: string, options: DriverOptions): Promise<P
 
 export class PlainDriver extends HomeDriver {
   readonly name = 'plain';
-  readonly abilities = { independentLayers: true, nativeDiff: true, quota: false, maxDepth: 128 };
+  readonly abilities: Abilities = {
+    independentLayers: true,
+    nativeDiff: true,
+    sizeRule: 'lstat',
+    quota: false,
+    maxDepth: 128,
+  };
 
   async list(): Promise<LayerId[]> {
     const names = listOptional(this.home).map((entry) => entry.name);

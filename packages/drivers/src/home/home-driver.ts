@@ -91,7 +91,8 @@ export abstract class HomeDriver implements GraphDriver {
     return this.plan(id, options);
   }
 
-  async closeView(_id: LayerId): Promise<void> {
+  async closeView(id: LayerId): Promise<void> {
+    this.directory(id);
     return Promise.resolve();
   }
 

@@ -4,6 +4,7 @@
  * The kernel's mount table is the truth about mounts, the counts here say why they are there. A view that a process left
  * mounted which is gone now is adopted, with one user, by the first `get` or `put`: whoever had it may still let go of it.
  */
+import { join } from 'node:path';
 import { fromSystemError, hasCode, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
 import { mountsBelow, type Mounter } from '@layerstore/linux';
 import type { GraphDriver, PlanOptions } from '../driver.js';
@@ -160,8 +161,11 @@ export class LayerViews {
 
   /** What is mounted in the home and belongs to no layer any more; with it goes what is mounted inside. */
   #strayMounts(): string[] {
-    const { home } = this.driver;
-    const below = this.mounter.mountsBelow(home).filter(({ mountPoint }) => mountPoint !== home);
+    const { home, state } = this.driver;
+    const isOpenedReadOnly = !state.startsWith(`${home}/`);
+    // The mounts in a home that is only read are those of the engine that it belongs to.
+    const place = isOpenedReadOnly ? join(state, 'views') : home;
+    const below = this.mounter.mountsBelow(place).filter(({ mountPoint }) => mountPoint !== place);
     const strays = below.filter(({ mountPoint }) => !mountPoint.startsWith(`${home}/.layerstore/`));
     const inside = new Set(strays.flatMap((outer) => mountsBelow(strays, outer.mountPoint).slice(1)));
     return [...new Set(strays.filter((stray) => !inside.has(stray)).map(({ mountPoint }) => mountPoint))];
