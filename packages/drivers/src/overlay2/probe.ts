@@ -9,6 +9,7 @@ import { fromSystemError, StoreError } from '@layerstore/core';
 import {
   bootId,
   hasErrno,
+  hasFuseOverlayfs,
   kernelKnowsFileSystem,
   nativeSyscalls,
   type Mounter,
@@ -20,17 +21,17 @@ import { readOptional } from '../home/optional-file.js';
 /**
  * Makes the test mount, at most once per start of the machine and file system: `<home>/.layerstore/probed` records where
  * it succeeded. Cost: some 10 ms, then one small read.
- * @throws StoreError ERR_MISSING_PREREQUISITE when the kernel has no overlay file system
+ * @throws StoreError ERR_MISSING_PREREQUISITE when neither the kernel nor fuse-overlayfs can mount overlays
  * @throws StoreError ERR_INCOMPATIBLE_FILE_SYSTEM
  */
 export async function probeOverlay(home: Home, mounter: Mounter, options: readonly string[]): Promise<void> {
   const record = join(home.path, '.layerstore', 'probed');
   const place = `${bootId()} ${statSync(home.path).dev} ${options.join(',')}\n`;
   if (readOptional(record) === place) return;
-  if (!kernelKnowsFileSystem('overlay')) {
+  if (!kernelKnowsFileSystem('overlay') && !hasFuseOverlayfs()) {
     throw new StoreError('ERR_MISSING_PREREQUISITE', 'the kernel has no overlay file system', {
       subject: 'overlay2',
-      hint: 'load the module with `modprobe overlay`, or use --driver vfs',
+      hint: 'load the module with `modprobe overlay`, install fuse-overlayfs, or use --driver vfs',
     });
   }
   await testMount(home, mounter, options);
