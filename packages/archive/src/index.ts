@@ -24,5 +24,6 @@ export { diffSize, findChanges, type Change, type SizeCount } from './diff/chang
 export { writeDockerDiff, type DockerDiffOptions } from './diff/docker/write-docker-diff.js';
 export { writeDiff, writeTree } from './diff/write.js';
 export { copyTree } from './tree/copy.js';
+export { FileGrowth } from './workers/growing-file.js';
 export type * from './workers/jobs.js';
 export { ArchiveWorkers, type ArchiveWorkersOptions, type RunJobOptions } from './workers/pool.js';

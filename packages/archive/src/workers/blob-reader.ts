@@ -4,6 +4,7 @@ import { digestFromHex, fromSystemError, StoreError, type Digest } from '@layers
 import { hasErrno } from '@layerstore/linux';
 import type { ByteSource } from '../byte-source.js';
 import { BUFFER_SIZE } from '../compression/buffer.js';
+import { GrowthWatch } from './growing-file.js';
 import type { JobControl } from './job-control.js';
 import type { BlobSource } from './jobs.js';
 
@@ -20,6 +21,7 @@ export class BlobReader implements Disposable {
   readonly #hash: Hash = createHash('sha256');
   readonly #control: JobControl;
   readonly #expectedSize: number | undefined;
+  readonly #growth: GrowthWatch | undefined;
   #hashing = true;
   #position: number | null = null;
   #left = Number.POSITIVE_INFINITY;
@@ -32,6 +34,7 @@ export class BlobReader implements Disposable {
     this.#control = control;
     this.#expectedSize = expectedSize;
     this.#subject = 'path' in source ? source.path : `descriptor ${source.fd}`;
+    this.#growth = 'growth' in source ? new GrowthWatch(source.growth, control) : undefined;
     const opened = this.#attempt(() => openSource(source));
     this.#fd = opened.fd;
     this.#owned = opened.owned;
@@ -79,7 +82,7 @@ export class BlobReader implements Disposable {
   }
 
   #measure(source: BlobSource): void {
-    if (!('path' in source)) return;
+    if (!('path' in source) || 'growth' in source) return;
     const status = fstatSync(this.#fd);
     const { offset = 0, length } = source;
     if (length !== undefined && status.isFile() && status.size < offset + length) {
@@ -94,9 +97,14 @@ export class BlobReader implements Disposable {
   }
 
   #read(buffer: Buffer): number {
+    const there = this.#growth?.bytesBeyond(this.size) ?? this.#left;
+    return there === 0 ? 0 : this.#readNow(buffer, there);
+  }
+
+  #readNow(buffer: Buffer, limit: number): number {
     for (let wait = SHORTEST_WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
       try {
-        return readSync(this.#fd, buffer, 0, Math.min(buffer.length, this.#left), this.#position);
+        return readSync(this.#fd, buffer, 0, Math.min(buffer.length, limit), this.#position);
       } catch (error) {
         if (!hasErrno(error, 'EAGAIN')) throw fromSystemError(error, this.#subject);
       }

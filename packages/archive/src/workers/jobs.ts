@@ -12,9 +12,14 @@ import type { Change, SizeCount } from '../diff/changes.js';
 import type { DockerDiffOptions } from '../diff/docker/write-docker-diff.js';
 import type { DiffSource, LayerTree } from '../layer-tree.js';
 
-/** A run of bytes in a file, to the end where `length` is absent; or a stream from a descriptor's position on. */
+/**
+ * A run of bytes in a file, to the end where `length` is absent; a file that is still being written (`growth`, the memory of a
+ * FileGrowth); or a stream from a descriptor's position on.
+ */
 export type BlobSource =
-  { readonly path: string; readonly offset?: number; readonly length?: number } | { readonly fd: number };
+  | { readonly path: string; readonly offset?: number; readonly length?: number }
+  | { readonly path: string; readonly growth: SharedArrayBuffer }
+  | { readonly fd: number };
 
 /** A file that is made or overwritten, or an open descriptor. */
 export type WriteTarget = { readonly path: string } | { readonly fd: number };
