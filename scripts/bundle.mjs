@@ -14,7 +14,7 @@
 // chunk. `layerstore images` reads three files: the entry, `cli` and `library`; `layerstore diff` its own module, `views` and `reading`
 // besides, and nothing of what unpacks, compresses and saves.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { isBuiltin } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
@@ -53,7 +53,8 @@ function workerEntries() {
 /** A compiled module of one of our packages. */
 const ours = (path) => join(root, 'packages', path);
 
-const isNodeModule = (id) => id.startsWith('node:');
+/** Packages of others ask for them also without `node:`. */
+const isNodeModule = isBuiltin;
 const isInstalled = (id) => installed.has(id);
 
 /** Finds our own packages by their directory. `kind` is `index.js` or `index.d.ts`. */
@@ -73,6 +74,10 @@ function isModule(path) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).type === 'module';
 }
 
+/** Directories of the packages that esbuild found inside others. */
+const includedPackages = new Set();
+const packageOf = (path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [];
+
 /** Other packages that are not installed with ours become part of the bundle; esbuild turns CommonJS into modules. */
 const foreignPackages = {
   name: 'foreign-packages',
@@ -84,16 +89,19 @@ const foreignPackages = {
   },
   async load(id) {
     if (!id.includes('/node_modules/') || isModule(id)) return null;
-    const { outputFiles } = await build({
+    const { outputFiles, metafile } = await build({
       entryPoints: [id],
       bundle: true,
       format: 'esm',
       platform: 'node',
       target,
       write: false,
+      metafile: true,
+      absWorkingDir: root,
       // CommonJS asks for modules of Node by `require`, which ES modules have to make first.
       banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
     });
+    for (const path of Object.keys(metafile.inputs)) includedPackages.add(packageOf(join(root, path)));
     const [{ text }] = outputFiles;
     return /\b__require\(/.test(text) ? text : text.replace(/^import .*\n.*\n/, '');
   },
@@ -187,6 +195,7 @@ function chunking(workers) {
     if (reading.has(id)) return 'reading';
     if (views.has(id)) return 'views';
     if (worker.has(id)) return 'work';
+    if (isOfRegistries(id)) return 'registry';
     daemon ??= serverClosures(getModuleInfo);
     for (const [name, closure] of daemon) if (closure.has(id)) return name;
     if (!id.startsWith(compiled)) return 'operations';
@@ -195,6 +204,12 @@ function chunking(workers) {
     return isEntry || isApart ? undefined : 'cli';
   };
 }
+
+/** The registry client with HTTP and TLS, which only `pull`, `push` and `inspect --remote` wait for, and what it takes from others. */
+const isOfRegistries = (id) =>
+  id.startsWith(join(root, 'packages/oci/dist/registry/')) ||
+  id.startsWith(join(compiled, 'registry/')) ||
+  /\/node_modules\/(https?-proxy-agent|agent-base|debug|smol-toml)\//.test(id);
 
 async function bundleCode() {
   const workers = workerEntries();
@@ -238,7 +253,7 @@ async function bundleTypes() {
 
 /** The licences of the packages that `modules` come from, which their authors want to go with every copy. */
 function licenses(modules) {
-  const directories = new Set(modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? []));
+  const directories = new Set([...modules.flatMap(packageOf), ...[...includedPackages].flat()]);
   const texts = [...directories].sort().map((directory) => {
     const { name, version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
     const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));

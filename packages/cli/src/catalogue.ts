@@ -40,6 +40,8 @@ const other = 'Other:';
 
 /** Every verb, in the order of the help. Its module is read only when the verb is used: start time is what a user feels first. */
 export const catalogue: readonly CatalogueEntry[] = [
+  { name: 'pull', summary: 'Pull images from registries', group: images, load: () => import('./commands/pull.js') },
+  { name: 'push', summary: 'Push an image to a registry', group: images, load: () => import('./commands/push.js') },
   {
     name: 'load',
     summary: 'Load images from an archive or OCI layout',

@@ -12,6 +12,8 @@ export interface Descriptor {
   readonly platform?: Platform;
   readonly annotations: Readonly<Record<string, string>>;
   readonly artifactType?: string;
+  /** Where else the blob may be had, for layers that registries do not hold themselves. */
+  readonly urls?: readonly string[];
 }
 
 export const annotationsSchema = absentOr(v.record(v.string(), v.string()));
@@ -30,6 +32,7 @@ export const descriptorSchema = v.object({
   platform: absentOr(platformSchema),
   annotations: annotationsSchema,
   artifactType: absentOr(v.string()),
+  urls: absentOr(v.array(v.string())),
 });
 
 /**
@@ -38,7 +41,7 @@ export const descriptorSchema = v.object({
  * @throws StoreError ERR_MALFORMED_IMAGE for what is no digest; ERR_UNSUPPORTED_FORMAT for one that is not sha256
  */
 export function toDescriptor(shape: v.InferOutput<typeof descriptorSchema>, subject: string): Descriptor {
-  const { platform, artifactType } = shape;
+  const { platform, artifactType, urls = [] } = shape;
   return {
     mediaType: shape.mediaType,
     digest: parseBlobDigest(shape.digest, `${subject}.digest`),
@@ -48,6 +51,7 @@ export function toDescriptor(shape: v.InferOutput<typeof descriptorSchema>, subj
       ? {}
       : { platform: normalisePlatform({ ...platform, osVersion: platform['os.version'] }) }),
     ...(artifactType === undefined || artifactType === '' ? {} : { artifactType }),
+    ...(urls.length === 0 ? {} : { urls }),
   };
 }
 
@@ -66,11 +70,12 @@ export type BlobReference = Pick<Descriptor, 'mediaType' | 'digest' | 'size'>;
 
 /** The record of a descriptor as it is written; the order of fields is fixed, so equal input gives equal bytes. */
 export function descriptorRecord(descriptor: BlobReference & Partial<Descriptor>): Record<string, unknown> {
-  const { mediaType, digest, size, platform, annotations = {} } = descriptor;
+  const { mediaType, digest, size, urls = [], platform, annotations = {} } = descriptor;
   return {
     mediaType,
     digest,
     size,
+    ...(urls.length === 0 ? {} : { urls }),
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     ...(platform === undefined ? {} : { platform: platformRecord(platform) }),
   };

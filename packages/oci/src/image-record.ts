@@ -76,7 +76,7 @@ export async function imageFromManifest(blobs: Blobs, stored: StoredManifest): P
   };
 }
 
-function unsupportedLayer(mediaType: string, subject: string): StoreError {
+export function unsupportedLayer(mediaType: string, subject: string): StoreError {
   return new StoreError('ERR_UNSUPPORTED_FORMAT', `layers of type ${mediaType} are not supported`, {
     subject,
     ...(mediaType.endsWith('+encrypted') ? { hint: 'decrypt the image first, for example with skopeo' } : {}),

@@ -91,7 +91,7 @@ async function toCandidates(blobs: Blobs, descriptor: Descriptor, indexed: boole
 }
 
 /** buildkit stores provenance as a manifest for the platform unknown/unknown. */
-function isAttestation({ platform, annotations }: Descriptor): boolean {
+export function isAttestation({ platform, annotations }: Descriptor): boolean {
   return (
     annotations['vnd.docker.reference.type'] === 'attestation-manifest' ||
     (platform?.os === 'unknown' && platform.architecture === 'unknown')

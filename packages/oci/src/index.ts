@@ -17,6 +17,7 @@ export {
   type ImageIndex,
   type ImageManifest,
 } from './manifest.js';
+export { loadRegistry } from './load-registry.js';
 export { measureLayer, type LayerMeasure } from './measure-layer.js';
 export * from './media-type.js';
 export { newImageConfig, type NewImageConfigOptions } from './new-image-config.js';
@@ -41,4 +42,11 @@ export {
   withDefaultTag,
   type Reference,
 } from './reference.js';
+export type { BlobSink } from './registry/blobs.js';
+export type { CredentialFilesOptions } from './registry/credential-files.js';
+export type { RemoteDetails, RemoteEntry, RemoteImageDetails } from './registry/inspect-remote.js';
+export type * from './registry/options.js';
+export type { RemoteImage } from './registry/remote-image.js';
+export type { Repository } from './registry/repository.js';
+export type { UploadedBlob, UploadSession } from './registry/upload.js';
 export { validateSource, type Mismatch } from './validate.js';

@@ -46,6 +46,18 @@ export function isLayerType(mediaType: string): boolean {
   return layers.test(mediaType);
 }
 
+/** The compression that a layer's type names; undefined for what is no layer. */
+export function namedCompression(mediaType: string): LayerCompression | undefined {
+  if (!isLayerType(mediaType)) return undefined;
+  if (mediaType.endsWith('zstd')) return 'zstd';
+  return mediaType.endsWith('gzip') ? 'gzip' : 'none';
+}
+
+/** Layers that registries do not hold, because their licence forbids it: `urls` of the descriptor say where they are. */
+export function isForeignLayerType(mediaType: string): boolean {
+  return isLayerType(mediaType) && /\.(nondistributable|foreign)\./.test(mediaType);
+}
+
 /** The OCI media type of a layer with this compression. */
 export function layerType(compression: LayerCompression): string {
   switch (compression) {

@@ -2,6 +2,9 @@ export { LayerStore, type OpenOptions } from './layer-store.js';
 export { Images } from './images/images.js';
 export type { LoadOptions } from './images/load.js';
 export type { ImportOptions } from './images/import.js';
+export { inspectRemote, type InspectRemoteOptions } from './images/inspect-remote.js';
+export type { PullOptions } from './images/pull.js';
+export type { PushOptions } from './images/push.js';
 export type { SaveFormat, SaveOptions } from './images/save.js';
 export { Containers } from './containers/containers.js';
 export type { CommitOptions } from './containers/commit.js';
@@ -14,7 +17,20 @@ export type { CheckOptions } from './maintenance/check.js';
 export type { PruneOptions } from './maintenance/prune.js';
 export { LayerHome, type OpenHomeOptions } from './homes/layer-home.js';
 export type { ComparedLayer, HomeInfo, HomeLayer, HomeLayerDetails } from './homes/model.js';
+export { credentialFiles } from './images/credential-files.js';
 export type { Source } from './source.js';
 export type { Target } from './target.js';
 export { version } from './version.js';
 export * from './model.js';
+export type {
+  CredentialFilesOptions,
+  Credentials,
+  CredentialSource,
+  Patience,
+  Proxies,
+  RegistryOptions,
+  RemoteDetails,
+  RemoteEntry,
+  RemoteImageDetails,
+  ShortNames,
+} from '@layerstore/oci';

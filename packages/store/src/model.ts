@@ -65,6 +65,29 @@ export interface LoadedImage {
   readonly layers: readonly LoadedLayer[];
 }
 
+export interface PulledImage extends LoadedImage {
+  /** Of what the reference names in the registry: the index, where there is one. */
+  readonly digest: Digest;
+}
+
+export interface PushedImage {
+  readonly id: Digest;
+  /** Familiar name under which the registry has it now. */
+  readonly reference: string;
+  /** Of the manifest. */
+  readonly digest: Digest;
+  readonly layers: readonly PushedLayer[];
+}
+
+export interface PushedLayer {
+  readonly diffId: DiffId;
+  /** Of the blob in the registry. */
+  readonly digest: Digest;
+  readonly size: number;
+  /** `foreign`: registries do not hold it, the manifest says where it is. */
+  readonly outcome: 'present' | 'mounted' | 'uploaded' | 'foreign';
+}
+
 export interface RemovedImage {
   readonly untagged: readonly string[];
   /** The image's id, when its last name went, then the chain IDs of layers that nothing else needs. */

@@ -31,6 +31,23 @@ export class Staging implements AsyncDisposable {
     return new Staging(id, path, lock);
   }
 
+  /**
+   * Opens the staging of a well-known id, with what an earlier one left in it; `undefined` while somebody works in it.
+   * @throws StoreError ERR_NO_SPACE, ERR_IO
+   */
+  static async reopen(paths: RootPaths, id: string): Promise<Staging | undefined> {
+    const lock = await FileLock.tryAcquire(lockPath(paths, id));
+    if (lock === undefined) return undefined;
+    const path = join(paths.staging, id);
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      lock.remove();
+      throw fromSystemError(error, path);
+    }
+    return new Staging(id, path, lock);
+  }
+
   /** Takes over what a dead process left under `id`; `undefined` while its maker lives. The directory may be gone already. */
   static async takeOver(paths: RootPaths, id: string): Promise<Staging | undefined> {
     if (!isLayerId(id)) return undefined;
@@ -56,6 +73,11 @@ export class Staging implements AsyncDisposable {
 
   file(name: string): string {
     return join(this.path, name);
+  }
+
+  /** Ends the work but leaves the directory, for {@link reopen} or for whoever collects what is abandoned. */
+  leave(): void {
+    this.lock.release();
   }
 
   /** Deletes the directory with all that is left in it, then the lock. */

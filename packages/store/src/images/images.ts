@@ -1,9 +1,11 @@
 import type { StoreContext } from '../context.js';
-import type { HistoryEntry, ImageDetails, ImageSummary, LoadedImage, RemovedImage } from '../model.js';
+import type { HistoryEntry, ImageDetails, ImageSummary, LoadedImage, PulledImage, PushedImage, RemovedImage } from '../model.js';
 import type { Source } from '../source.js';
 import type { Target } from '../target.js';
 import type { ImportOptions } from './import.js';
 import type { LoadOptions } from './load.js';
+import type { PullOptions } from './pull.js';
+import type { PushOptions } from './push.js';
 import type { SaveOptions } from './save.js';
 import { listImages } from './list.js';
 
@@ -24,6 +26,34 @@ export class Images {
   async load(source: Source, options: LoadOptions = {}): Promise<LoadedImage[]> {
     const { loadImages } = await import('./load.js');
     return loadImages(this.context, source, options);
+  }
+
+  /**
+   * Pulls an image from a registry. Layers come in parallel and are unpacked while they come; those that the store has are not fetched. The
+   * image is published in one step. Durable on return. What a broken or killed pull has fetched is kept for the next one, until `prune`;
+   * a cancelled one leaves nothing.
+   * Cost: one request for the manifest (two for an index), one for the config, one for each missing layer; one pass over each.
+   * @param reference as docker and podman take it: `debian`, `quay.io/org/app:1`, `debian@sha256:...`
+   * @throws StoreError ERR_INVALID_REFERENCE, ERR_IMAGE_NOT_FOUND, ERR_NO_PLATFORM, ERR_UNSUPPORTED_FORMAT for what is no container image
+   * @throws StoreError ERR_REGISTRY_UNREACHABLE, ERR_REGISTRY_DENIED, ERR_REGISTRY_FAILED, ERR_UNSAFE_TRANSFER
+   * @throws StoreError and what unpacking throws, see {@link Images.load}
+   */
+  async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+    const { pullImage } = await import('./pull.js');
+    return pullImage(this.context, reference, options);
+  }
+
+  /**
+   * Pushes an image to a registry. Blobs that the repository has are not sent; those that another repository of the registry has are mounted.
+   * An image that came with a manifest keeps it, byte for byte, where its layers are there or were kept (`keepBlobs`); else its layers are
+   * compressed anew and it gets a new one.
+   * @param destination default: the name by which the image was given
+   * @throws StoreError ERR_IMAGE_NOT_FOUND, ERR_INVALID_REFERENCE, ERR_STORE_DAMAGED when a layer was altered
+   * @throws StoreError ERR_REGISTRY_UNREACHABLE, ERR_REGISTRY_DENIED, ERR_REGISTRY_FAILED, ERR_UNSAFE_TRANSFER, ERR_ABORTED
+   */
+  async push(nameOrId: string, destination?: string, options: PushOptions = {}): Promise<PushedImage> {
+    const { pushImage } = await import('./push.js');
+    return pushImage(this.context, nameOrId, destination, options);
   }
 
   /**

@@ -4,6 +4,7 @@ import type { ApplyLimits } from '@layerstore/archive';
 import { normaliseReference, openImageSource, parsePlatform, type ImageRecord as SourceImage } from '@layerstore/oci';
 import { blobPath } from '../blobs.js';
 import type { StoreContext } from '../context.js';
+import { fileContent } from '../layers/layer-content.js';
 import { deletePending } from '../layers/pending.js';
 import { unpackStack } from '../layers/unpack-stack.js';
 import type { LoadedImage } from '../model.js';
@@ -83,7 +84,8 @@ async function loadWithRetry(context: StoreContext, image: SourceImage, options:
 async function loadImage(context: StoreContext, image: SourceImage, options: LoadOptions): Promise<LoadedImage> {
   await using staging = await Staging.create(context.paths);
   await using _leftovers = pendingOnExit(context, staging);
-  await using stack = await unpackStack(context, staging, image.layers, options);
+  const inputs = image.layers.map((layer) => ({ ...layer, content: fileContent(layer.file) }));
+  await using stack = await unpackStack(context, staging, inputs, options);
   const layerBlobs = options.keepBlobs === true ? await keepBlobs(context, staging, image, options) : [];
   const id = await storeImage(
     context,

@@ -11,8 +11,9 @@ import {
   type ExportLayer,
 } from '@layerstore/oci';
 import { syncFile } from '@layerstore/linux';
-import { blobPath, readDocument, tarSplitPath } from '../blobs.js';
+import { blobPath, readDocument } from '../blobs.js';
 import type { StoreContext } from '../context.js';
+import { compressLayer, storedLayer } from '../layers/compress-layer.js';
 import { layerStack, type LayerRecord } from '../layers/layer-records.js';
 import { Staging } from '../staging.js';
 import { together } from '../together.js';
@@ -114,22 +115,14 @@ async function exportImage(
 
 async function exportLayer(saving: Saving, layer: LayerRecord, signal: AbortSignal): Promise<ExportLayer<Content>> {
   const { context, compression } = saving;
-  const driver = await context.driver();
-  const { tree } = await driver.applyTarget(layer.cacheId);
-  const plain = {
-    kind: 'layer' as const,
-    tarSplitPath: tarSplitPath(context.paths, layer.cacheId),
-    tree,
-    diffId: layer.diffId,
-    size: layer.tarSize,
-  };
   if (compression === 'none') {
+    const content = { kind: 'layer' as const, ...(await storedLayer(context, layer)) };
     return {
       diffId: layer.diffId,
       digest: layer.diffId,
       size: layer.tarSize,
       mediaType: layerType('none'),
-      content: plain,
+      content,
     };
   }
   const mediaType = layerType(compression);
@@ -138,30 +131,11 @@ async function exportLayer(saving: Saving, layer: LayerRecord, signal: AbortSign
     const content = { kind: 'file' as const, path: blobPath(context.paths, kept.digest) };
     return { diffId: layer.diffId, digest: kept.digest, size: kept.size, mediaType, content };
   }
-  return compressLayer(saving, layer, plain, mediaType, signal);
-}
-
-async function compressLayer(
-  saving: Saving,
-  layer: LayerRecord,
-  plain: Extract<Content, { kind: 'layer' }>,
-  mediaType: string,
-  signal: AbortSignal,
-): Promise<ExportLayer<Content>> {
-  const { workers, staging, options, compression } = saving;
-  const to = staging.file(`compressed-${layer.cacheId}`);
-  const task = `compress:${layer.diffId}`;
-  const label = layer.diffId.slice('sha256:'.length, 'sha256:'.length + 12);
-  options.onProgress?.({ kind: 'start', task, label, total: layer.tarSize });
-  const { digest, size } = await workers.run(
-    { kind: 'compress', layer: plain, to, compression: compression === 'zstd' ? 'zstd' : 'gzip' },
-    {
-      signal,
-      onProgress: (done) => options.onProgress?.({ kind: 'advance', task, done, total: layer.tarSize }),
-    },
-  );
-  options.onProgress?.({ kind: 'end', task, label, outcome: 'done' });
-  return { diffId: layer.diffId, digest, size, mediaType, content: { kind: 'file', path: to } };
+  const { path, digest, size } = await compressLayer(context, saving.staging, layer, compression, {
+    ...saving.options,
+    signal,
+  });
+  return { diffId: layer.diffId, digest, size, mediaType, content: { kind: 'file', path } };
 }
 
 async function write(saving: Saving, to: Target, parts: WritePart[]): Promise<{ size: number }> {

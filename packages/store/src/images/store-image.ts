@@ -74,7 +74,7 @@ function describe(image: NewImage, id: Digest, manifest: Digest | undefined): Im
   };
 }
 
-function putBlob(database: MetaDatabase, blob: { digest: Digest; size: number }): void {
+export function putBlob(database: MetaDatabase, blob: { digest: Digest; size: number }): void {
   database.prepare('INSERT OR IGNORE INTO blobs VALUES (?, ?)').run(blob.digest, blob.size);
 }
 
@@ -96,6 +96,14 @@ export function keptBlobs(
     .flatMap(({ digest, media_type, size }) =>
       isDigest(digest) && typeof size === 'number' ? [{ digest, mediaType: String(media_type), size }] : [],
     );
+}
+
+/** A kept compressed layer by its own digest. */
+export function findKeptBlob(database: MetaDatabase, digest: Digest): { size: number } | undefined {
+  const row = database
+    .prepare('SELECT size FROM blobs WHERE digest = ?1 AND EXISTS (SELECT 1 FROM layer_blobs WHERE digest = ?1)')
+    .get(digest);
+  return typeof row?.['size'] === 'number' ? { size: row['size'] } : undefined;
 }
 
 /** True when every layer of a stack is published. */

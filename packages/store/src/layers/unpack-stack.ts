@@ -13,7 +13,7 @@ import {
   type LayerId,
   type OperationOptions,
 } from '@layerstore/core';
-import type { AppliedLayer, ApplyLimits, ArchiveWorkers } from '@layerstore/archive';
+import type { AppliedLayer, ApplyLimits, ArchiveWorkers, BlobSource } from '@layerstore/archive';
 import type { ApplyTarget, GraphDriver } from '@layerstore/drivers';
 import type { StoreContext } from '../context.js';
 import { ChainLocks } from '../locks.js';
@@ -21,13 +21,14 @@ import type { LoadedLayer } from '../model.js';
 import type { Staging } from '../staging.js';
 import { together } from '../together.js';
 import { findLayer, type LayerRecord } from './layer-records.js';
+import type { LayerContent } from './layer-content.js';
 import { addPending } from './pending.js';
 import type { UnpublishedLayer } from './publish.js';
 
-/** A layer's blob: a range of a file, in any supported compression. */
+/** A layer's blob, in any supported compression. */
 export interface LayerInput {
   readonly diffId: DiffId;
-  readonly file: { readonly path: string; readonly offset: number; readonly length: number };
+  readonly content: LayerContent;
   /** Digest and size of the blob itself, where its container states them. */
   readonly digest?: Digest;
   readonly size?: number;
@@ -159,28 +160,46 @@ async function unpack(
     for (const layer of planned) addPending(context.database, layer.cacheId, staging);
   }, options.signal);
   reachedStep('unpack.announced', staging.id);
-  const job: Unpacking = { driver, workers, options };
-  return driver.abilities.independentLayers ? unpackTogether(job, planned) : unpackInOrder(job, planned);
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+  const job: Unpacking = { driver, workers, options, signal };
+  for (const layer of bySize(planned)) layer.input.content.begin(signal);
+  try {
+    return await (driver.abilities.independentLayers ? unpackTogether(job, planned) : unpackInOrder(job, planned));
+  } catch (error) {
+    stop.abort();
+    throw error;
+  }
 }
 
 interface Unpacking {
   readonly driver: GraphDriver;
   readonly workers: ArchiveWorkers;
   readonly options: UnpackOptions;
+  /** Of the caller, and of the first failure: it ends what was begun. */
+  readonly signal: AbortSignal;
 }
 
-/** All layers at once, the largest first; the first failure stops the others, and it is the one that is reported. */
+/** The largest first: it decides when all are done. */
+function bySize(planned: readonly PlannedLayer[]): PlannedLayer[] {
+  return [...planned].sort((one, two) => sizeOf(two) - sizeOf(one));
+}
+
+/** All layers at once; the first failure stops the others, and it is the one that is reported. */
 async function unpackTogether(job: Unpacking, planned: readonly PlannedLayer[]): Promise<AppliedLayer[]> {
   const targets = new Map<PlannedLayer, ApplyTarget>();
   for (const layer of planned) targets.set(layer, await create(job, layer));
   const results = new Map<PlannedLayer, AppliedLayer>();
   const paired = layerForTwoThreads(planned);
-  const bySize = [...targets].sort(([one], [two]) => sizeOf(two) - sizeOf(one));
   await together(
-    bySize,
-    async ([layer, target], signal) =>
-      results.set(layer, await apply(job, layer, target, { signal, paired: layer === paired })),
-    job.options.signal,
+    bySize(planned),
+    async (layer, signal) => {
+      const target = targets.get(layer);
+      if (target === undefined) return;
+      const threads = layer === paired ? 'two threads' : 'one thread';
+      results.set(layer, await apply(job, layer, target, threads, signal));
+    },
+    job.signal,
   );
   for (const layer of planned) await settle(job, layer, results.get(layer));
   return planned.flatMap((layer) => results.get(layer) ?? []);
@@ -196,7 +215,7 @@ function layerForTwoThreads(planned: readonly PlannedLayer[]): PlannedLayer | un
 }
 
 function sizeOf(layer: PlannedLayer): number {
-  return layer.input.file.length;
+  return layer.input.content.length;
 }
 
 /** For drivers whose layers hold their parents' content. */
@@ -204,8 +223,8 @@ async function unpackInOrder(job: Unpacking, planned: readonly PlannedLayer[]): 
   const applied: AppliedLayer[] = [];
   for (const layer of planned) {
     const target = await create(job, layer);
-    const paired = sizeOf(layer) >= worthTwoThreads;
-    const result = await apply(job, layer, target, { signal: job.options.signal, paired });
+    const threads = sizeOf(layer) >= worthTwoThreads ? 'two threads' : 'one thread';
+    const result = await apply(job, layer, target, threads, job.signal);
     await settle(job, layer, result);
     applied.push(result);
   }
@@ -218,39 +237,37 @@ async function create(job: Unpacking, layer: PlannedLayer): Promise<ApplyTarget>
   return job.driver.applyTarget(layer.cacheId);
 }
 
-interface ApplyHow {
-  readonly signal: AbortSignal | undefined;
-  /** Whether to take two threads. */
-  readonly paired: boolean;
-}
-
-async function apply(job: Unpacking, layer: PlannedLayer, target: ApplyTarget, how: ApplyHow): Promise<AppliedLayer> {
+async function apply(
+  job: Unpacking,
+  layer: PlannedLayer,
+  target: ApplyTarget,
+  threads: 'one thread' | 'two threads',
+  signal: AbortSignal,
+): Promise<AppliedLayer> {
   const { onProgress, limits } = job.options;
   const task = taskOf(layer.input);
   const label = labelOf(layer.input);
-  const total = layer.input.file.length;
-  onProgress?.({ kind: 'start', task, label, total });
-  try {
-    const applied = await job.workers.run(
+  const total = sizeOf(layer);
+  const expect = {
+    diffId: layer.input.diffId,
+    ...(layer.input.digest === undefined ? {} : { digest: layer.input.digest }),
+    ...(layer.input.size === undefined ? {} : { size: layer.input.size }),
+  };
+  const { tree } = target;
+  const bounds = limits === undefined ? {} : { limits };
+  const use = (source: BlobSource, stop: AbortSignal): Promise<AppliedLayer> => {
+    onProgress?.({ kind: 'start', task, label, total });
+    return job.workers.run(
+      { kind: 'apply', source, compression: 'auto', expect, tree, tarSplitPath: layer.tarSplit, ...bounds },
       {
-        kind: 'apply',
-        source: layer.input.file,
-        compression: 'auto',
-        expect: {
-          diffId: layer.input.diffId,
-          ...(layer.input.digest === undefined ? {} : { digest: layer.input.digest }),
-          ...(layer.input.size === undefined ? {} : { size: layer.input.size }),
-        },
-        tree: target.tree,
-        tarSplitPath: layer.tarSplit,
-        ...(limits === undefined ? {} : { limits }),
-      },
-      {
-        ...(how.signal === undefined ? {} : { signal: how.signal }),
-        paired: how.paired,
+        signal: stop,
+        paired: threads === 'two threads',
         onProgress: (done) => onProgress?.({ kind: 'advance', task, done, total }),
       },
     );
+  };
+  try {
+    const applied = await layer.input.content.read(use, signal);
     onProgress?.({ kind: 'end', task, label, outcome: 'done' });
     reachedStep('unpack.applied', layer.cacheId);
     return applied;

@@ -1,0 +1,194 @@
+import { hasCode, StoreError, type Digest, type OperationOptions } from '@layerstore/core';
+import type { ApplyLimits } from '@layerstore/archive';
+import {
+  canonicalName,
+  familiarName,
+  loadRegistry,
+  parsePlatform,
+  type Descriptor,
+  type Reference,
+  type RegistryOptions,
+  type RemoteImage,
+  type Repository,
+} from '@layerstore/oci';
+import { blobPath } from '../blobs.js';
+import type { StoreContext } from '../context.js';
+import { Downloads } from '../downloads/downloads.js';
+import { pauseText } from '../downloads/download.js';
+import { fileContent } from '../layers/layer-content.js';
+import { unpackStack, type LayerInput } from '../layers/unpack-stack.js';
+import type { PulledImage } from '../model.js';
+import { Staging } from '../staging.js';
+import { pendingOnExit } from './load.js';
+import { familiar } from './names.js';
+import { findKeptBlob, storeImage, type KeptBlob } from './store-image.js';
+
+export interface PullOptions extends OperationOptions {
+  /** Which image of an index to take, for example `linux/arm64`; default: what this machine runs. */
+  readonly platform?: string;
+  /** Keeps compressed layers as they came, so that the image can be saved and pushed as it was. Costs their size. */
+  readonly keepBlobs?: boolean;
+  /** Bounds on what a layer may unpack to. */
+  readonly limits?: Partial<ApplyLimits>;
+  /** How registries are reached; default: anonymously. */
+  readonly registry?: RegistryOptions;
+}
+
+/**
+ * Pulls an image: of a short name the first that can be had.
+ * @throws StoreError see `Images.pull`
+ */
+export async function pullImage(context: StoreContext, text: string, options: PullOptions): Promise<PulledImage> {
+  const registry = await loadRegistry();
+  const candidates = registry.shortNameCandidates(text, options.registry?.shortNames);
+  const failures: StoreError[] = [];
+  for (const reference of candidates) {
+    using repository = await registry.Repository.open(reference, options.registry ?? {});
+    try {
+      return await pullReference(context, repository, reference, options);
+    } catch (error) {
+      if (candidates.length === 1 || !hasCode(error, ...nextCandidate)) throw error;
+      failures.push(error);
+    }
+  }
+  throw new StoreError('ERR_IMAGE_NOT_FOUND', failures.map(({ message }) => message).join('; '), {
+    subject: text,
+    hint: 'write the name with its registry',
+    cause: failures[0],
+  });
+}
+
+/** After these a short name may still mean an image of the next registry. */
+const nextCandidate = [
+  'ERR_IMAGE_NOT_FOUND',
+  'ERR_REGISTRY_DENIED',
+  'ERR_REGISTRY_FAILED',
+  'ERR_REGISTRY_UNREACHABLE',
+] as const;
+
+/** Attempts at an image whose layers others remove meanwhile, or of which an earlier pull has left damaged bytes. */
+const ATTEMPTS = 3;
+
+async function pullReference(
+  context: StoreContext,
+  repository: Repository,
+  reference: Reference,
+  options: PullOptions,
+): Promise<PulledImage> {
+  const image = await resolve(repository, reference, options);
+  for (let attempt = 1; ; attempt += 1) {
+    await using downloads = await downloadsOf(context, repository, image, options);
+    try {
+      return await pullOnce(context, image, downloads, options);
+    } catch (error) {
+      if (options.signal?.aborted === true || hasCode(error, 'ERR_NO_SPACE')) downloads.discard();
+      if (attempt === ATTEMPTS || !(hasCode(error, 'ERR_BUSY') || downloads.shouldStartOver)) throw error;
+      context.logger.warn({ error, attempt }, 'the pull starts again');
+    }
+  }
+}
+
+async function resolve(repository: Repository, reference: Reference, options: PullOptions): Promise<RemoteImage> {
+  const { resolveImage } = await loadRegistry();
+  const { onProgress, signal } = options;
+  const task = `manifest:${canonicalName(reference)}`;
+  const label = familiarName(reference);
+  onProgress?.({ kind: 'start', task, label });
+  try {
+    const image = await resolveImage(repository, reference, {
+      signal,
+      platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
+      onPause: (milliseconds, reason) =>
+        onProgress?.({ kind: 'wait', task, label, reason: pauseText(milliseconds, reason) }),
+    });
+    onProgress?.({ kind: 'end', task, label, outcome: 'done' });
+    return image;
+  } catch (error) {
+    onProgress?.({ kind: 'end', task, label, outcome: 'failed' });
+    throw error;
+  }
+}
+
+async function downloadsOf(
+  context: StoreContext,
+  repository: Repository,
+  image: RemoteImage,
+  options: PullOptions,
+): Promise<Downloads> {
+  const { downloadBlob } = await loadRegistry();
+  return new Downloads(
+    context.paths,
+    (blob, sink, how) => downloadBlob(repository, blob, sink, `${image.reference}: ${blob.digest}`, how),
+    options.onProgress,
+  );
+}
+
+async function pullOnce(
+  context: StoreContext,
+  image: RemoteImage,
+  downloads: Downloads,
+  options: PullOptions,
+): Promise<PulledImage> {
+  await using staging = await Staging.create(context.paths);
+  await using _leftovers = pendingOnExit(context, staging);
+  const inputs = image.layers.map((blob, at) => layerInput(context, image, blob, at, downloads));
+  await using stack = await unpackStack(context, staging, inputs, options);
+  const layerBlobs = options.keepBlobs === true ? await keepDownloads(context, staging, image, downloads) : [];
+  // Before the content is synced: the kernel need not write what is thrown away.
+  downloads.discard();
+  await downloads[Symbol.asyncDispose]();
+  const id = await storeImage(
+    context,
+    staging,
+    {
+      config: image.config.bytes,
+      manifest: image.manifest,
+      references: [image.reference],
+      chainId: stack.chainId,
+      fresh: stack.fresh,
+      layerBlobs,
+    },
+    options.signal,
+  );
+  return { id, references: [familiar(image.reference)], layers: stack.layers, digest: image.digest };
+}
+
+function layerInput(
+  context: StoreContext,
+  image: RemoteImage,
+  blob: Descriptor,
+  at: number,
+  downloads: Downloads,
+): LayerInput {
+  const diffId = image.diffIds[at];
+  if (diffId === undefined) throw new StoreError('ERR_INTERNAL', 'a layer has no diff ID', { subject: image.reference });
+  const kept = findKeptBlob(context.database, blob.digest);
+  const content =
+    kept === undefined
+      ? downloads.of(blob)
+      : fileContent({ path: blobPath(context.paths, blob.digest), offset: 0, length: kept.size });
+  return { diffId, digest: blob.digest, size: blob.size, content };
+}
+
+/** Takes the files of the downloads over into the staging of the image, synced. */
+async function keepDownloads(
+  context: StoreContext,
+  staging: Staging,
+  image: RemoteImage,
+  downloads: Downloads,
+): Promise<KeptBlob[]> {
+  const { renameSync } = await import('node:fs');
+  const kept = new Map<Digest, KeptBlob>();
+  for (const [at, blob] of image.layers.entries()) {
+    const { digest, size, mediaType } = blob;
+    const { path } = downloads.of(blob);
+    const diffId = image.diffIds[at];
+    if (path === undefined || diffId === undefined || digest === diffId || kept.has(digest)) continue;
+    const from = staging.file(`blob-${digest.slice('sha256:'.length)}`);
+    renameSync(path, from);
+    kept.set(digest, { from, to: blobPath(context.paths, digest), digest, size, diffId, mediaType });
+  }
+  const workers = await context.workers();
+  if (kept.size > 0) await workers.run({ kind: 'sync', path: staging.path });
+  return [...kept.values()];
+}
