@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { StoreError, type ErrorCode } from '@layerstore/core';
 import * as v from 'valibot';
 import { readBody } from './body.js';
@@ -27,7 +28,7 @@ export async function readRefusal(response: HttpResponse, signal: AbortSignal | 
   const said = await readWords(response, signal);
   return {
     status,
-    words: said.words === '' ? `HTTP ${status}` : said.words.slice(0, WORDS_LIMIT),
+    words: said.words === '' ? `${STATUS_CODES[status] ?? 'nothing'} (HTTP ${status})` : said.words.slice(0, WORDS_LIMIT),
     codes: said.codes,
     retryAfter: retryAfter(response.header('retry-after')),
   };

@@ -15,6 +15,8 @@ import type { Repository } from './repository.js';
 export interface ChooseOptions extends RequestOptions {
   /** Which image of an index; default: what this machine runs. */
   readonly platform?: Platform | undefined;
+  /** Configs that need not be fetched. */
+  readonly knownConfig?: (digest: Digest) => Buffer | undefined;
 }
 
 /** An image in a registry, read down to its layers, which are only named. */
@@ -143,7 +145,12 @@ export function isImage({ config, artifactType }: ImageManifest): boolean {
   return isImageConfigType(config.mediaType) && artifactType === undefined;
 }
 
-export async function readConfig(repository: Repository, manifest: ImageManifest, subject: string, options: RequestOptions) {
+export async function readConfig(
+  repository: Repository,
+  manifest: ImageManifest,
+  subject: string,
+  options: Pick<ChooseOptions, 'knownConfig' | 'signal' | 'onPause'>,
+) {
   if (!isImage(manifest)) {
     throw new StoreError(
       'ERR_UNSUPPORTED_FORMAT',
@@ -151,7 +158,8 @@ export async function readConfig(repository: Repository, manifest: ImageManifest
       { subject, hint: '`layerstore inspect --remote` shows what it is' },
     );
   }
-  const bytes = await fetchSmallBlob(repository, manifest.config, subject, options);
+  const bytes =
+    options.knownConfig?.(manifest.config.digest) ?? (await fetchSmallBlob(repository, manifest.config, subject, options));
   const parsed = parseImageConfig(bytes, `${subject}: config ${manifest.config.digest}`);
   return { bytes, digest: manifest.config.digest, parsed, platform: configPlatform(parsed) };
 }

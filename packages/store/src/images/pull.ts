@@ -11,7 +11,7 @@ import {
   type RemoteImage,
   type Repository,
 } from '@layerstore/oci';
-import { blobPath } from '../blobs.js';
+import { blobPath, readDocument } from '../blobs.js';
 import type { StoreContext } from '../context.js';
 import { Downloads } from '../downloads/downloads.js';
 import { pauseText } from '../downloads/download.js';
@@ -19,6 +19,7 @@ import { fileContent } from '../layers/layer-content.js';
 import { unpackStack, type LayerInput } from '../layers/unpack-stack.js';
 import type { PulledImage } from '../model.js';
 import { Staging } from '../staging.js';
+import { findImage } from './image-records.js';
 import { pendingOnExit } from './load.js';
 import { familiar } from './names.js';
 import { findKeptBlob, storeImage, type KeptBlob } from './store-image.js';
@@ -75,7 +76,7 @@ async function pullReference(
   reference: Reference,
   options: PullOptions,
 ): Promise<PulledImage> {
-  const image = await resolve(repository, reference, options);
+  const image = await resolve(context, repository, reference, options);
   for (let attempt = 1; ; attempt += 1) {
     await using downloads = await downloadsOf(context, repository, image, options);
     try {
@@ -88,7 +89,12 @@ async function pullReference(
   }
 }
 
-async function resolve(repository: Repository, reference: Reference, options: PullOptions): Promise<RemoteImage> {
+async function resolve(
+  context: StoreContext,
+  repository: Repository,
+  reference: Reference,
+  options: PullOptions,
+): Promise<RemoteImage> {
   const { resolveImage } = await loadRegistry();
   const { onProgress, signal } = options;
   const task = `manifest:${canonicalName(reference)}`;
@@ -98,6 +104,7 @@ async function resolve(repository: Repository, reference: Reference, options: Pu
     const image = await resolveImage(repository, reference, {
       signal,
       platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
+      knownConfig: (digest) => storedConfig(context, digest),
       onPause: (milliseconds, reason) =>
         onProgress?.({ kind: 'wait', task, label, reason: pauseText(milliseconds, reason) }),
     });
@@ -105,6 +112,17 @@ async function resolve(repository: Repository, reference: Reference, options: Pu
     return image;
   } catch (error) {
     onProgress?.({ kind: 'end', task, label, outcome: 'failed' });
+    throw error;
+  }
+}
+
+/** Of an image that the store has; a damaged one is fetched again. */
+function storedConfig({ database, paths }: StoreContext, digest: Digest): Buffer | undefined {
+  if (findImage(database, digest) === undefined) return undefined;
+  try {
+    return readDocument(paths, digest);
+  } catch (error) {
+    if (hasCode(error, 'ERR_STORE_DAMAGED')) return undefined;
     throw error;
   }
 }
