@@ -40,7 +40,9 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
     return path;
   };
   const basicEntry = { auth: Buffer.from(`${user}:${password}`).toString('base64') };
-  const fromFile = (content: object): RegistryOptions => ({ credentials: credentialFiles({ files: [authFile(content)] }) });
+  const fromFile = (content: object): RegistryOptions => ({
+    credentials: credentialFiles({ files: [authFile(content)] }),
+  });
 
   it('verifies the certificate by the authority in certs.d, and says what to do without it', async () => {
     await using registry = await DockerRegistry.start(place(), { tls: certificate });
@@ -48,7 +50,9 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
     // By address, which is loopback, TLS need not be verified; the name of this test counts as a registry like any other.
     mkdirSync(`${directory}/${registry.host}`, { recursive: true });
     copyFileSync(certificate.authority, `${directory}/${registry.host}/ca.crt`);
-    const pushed = await store.images.push('made:1', `${registry.host}/made:1`, { registry: { certificateDirectories: [directory] } });
+    const pushed = await store.images.push('made:1', `${registry.host}/made:1`, {
+      registry: { certificateDirectories: [directory] },
+    });
     expect(pushed.layers).toHaveLength(1);
     expect(registry.requests().length).toBeGreaterThan(0);
   });
@@ -69,7 +73,9 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
     await store.images.push('made:1', reference, { registry: right });
     expect(await store.images.pull(reference, { registry: right })).toMatchObject({ id: image.id });
     need(context, 'skopeo');
-    expect(run('skopeo', 'inspect', '--tls-verify=false', '--creds', `${user}:${password}`, `docker://${reference}`)).toContain('Digest');
+    expect(
+      run('skopeo', 'inspect', '--tls-verify=false', '--creds', `${user}:${password}`, `docker://${reference}`),
+    ).toContain('Digest');
   });
 
   it('asks a credential helper, and goes on to the file when it has nothing', async () => {
@@ -97,7 +103,10 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
     });
     await expect(
       store.images.push('made:1', reference, { registry: options({ credsStore: '../evil' }, registry.host) }),
-    ).rejects.toMatchObject({ code: 'ERR_REGISTRY_DENIED', message: expect.stringContaining('not the name') as string });
+    ).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_DENIED',
+      message: expect.stringContaining('not the name') as string,
+    });
   });
 
   it('Bearer: pulls without credentials, pushes with them, and asks once for each scope', async () => {
@@ -121,7 +130,10 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
     await store.images.tag('made:1', `${registry.host}/one:1`);
     const pushed = await store.images.push('made:1', `${registry.host}/two:1`, options);
     expect(pushed.layers).toMatchObject([{ outcome: 'mounted' }]);
-    expect(tokens.requests.map(({ scopes }) => scopes)).toContainEqual(['repository:two:pull,push', 'repository:one:pull']);
+    expect(tokens.requests.map(({ scopes }) => scopes)).toContainEqual([
+      'repository:two:pull,push',
+      'repository:one:pull',
+    ]);
   });
 
   it('Bearer: takes an identity token, and a password that the token server does not know is refused with its words', async () => {
@@ -141,7 +153,10 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
   it('Bearer: takes the most specific credentials, as podman keeps them', async () => {
     await using tokens = await TokenServer.start(certificate, { user, password, anonymousPull: false });
     await using registry = await DockerRegistry.start(place(), { tokens });
-    const auths = { [registry.host]: { username: 'nobody', password: 'x' }, [`${registry.host}/team/made`]: basicEntry };
+    const auths = {
+      [registry.host]: { username: 'nobody', password: 'x' },
+      [`${registry.host}/team/made`]: basicEntry,
+    };
     await store.images.push('made:1', `${registry.host}/team/made:1`, { registry: fromFile({ auths }) });
     await expect(
       store.images.push('made:1', `${registry.host}/team/other:1`, { registry: fromFile({ auths }) }),

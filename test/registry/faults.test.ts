@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
-import { join } from 'node:path';
-import { LayerStore, type Progress, type PullOptions } from '@layerstore/store';
+import type { Progress } from '@layerstore/core';
+import { LayerStore, type PullOptions } from '@layerstore/store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { commandPath } from '../support/command.js';
 import { isRoot, Scratch } from '../support/scratch.js';
@@ -158,7 +158,9 @@ describe.skipIf(!isRoot)('a pull over a network that fails (needs root)', () => 
     };
     await expect(pull()).rejects.toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
-      message: expect.stringMatching(bytes === 0 ? /nothing came for 0.4 s/ : /fewer than 1024 bytes in 0.4 s/) as string,
+      message: expect.stringMatching(
+        bytes === 0 ? /nothing came for 0.4 s/ : /fewer than 1024 bytes in 0.4 s/,
+      ) as string,
     });
   });
 
@@ -185,8 +187,11 @@ describe.skipIf(!isRoot)('a pull over a network that fails (needs root)', () => 
       return true;
     };
     const kill = async (): Promise<void> => {
-      const child = spawn(process.execPath, [commandPath, '--root', scratch.file('root'), 'pull', reference], { stdio: 'ignore' });
-      while (!existsSync(kept) || statSync(kept).size < 2_000_000) await new Promise((resolve) => setTimeout(resolve, 20));
+      const child = spawn(process.execPath, [commandPath, '--root', scratch.file('root'), 'pull', reference], {
+        stdio: 'ignore',
+      });
+      while (!existsSync(kept) || statSync(kept).size < 2_000_000)
+        await new Promise((resolve) => setTimeout(resolve, 20));
       child.kill('SIGKILL');
       await once(child, 'close');
     };
@@ -246,7 +251,7 @@ describe.skipIf(!isRoot)('a pull over a network that fails (needs root)', () => 
         response.writeHead(204, { location: '/v2/copy/blobs/uploads/1', range: `0-${session.length - 1}` }).end();
       } else if (method === 'PUT' || method === 'PATCH') {
         const chunks: Buffer[] = [];
-        const source = (response as ServerResponse).req;
+        const source = response.req;
         const isLong = Number(headers['content-length']) > 1_000_000;
         for await (const chunk of source as AsyncIterable<Buffer>) {
           chunks.push(chunk);

@@ -96,7 +96,9 @@ describe.skipIf(!isRoot)('a hostile registry (needs root)', () => {
       sent = endless(response);
       return true;
     };
-    await expect(pull()).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_(MALFORMED_IMAGE|LIMIT_EXCEEDED|IMAGE_NOT_FOUND)$/) as string });
+    await expect(pull()).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_(MALFORMED_IMAGE|LIMIT_EXCEEDED|IMAGE_NOT_FOUND)$/) as string,
+    });
     expect(await sent).toBeLessThan(32 * 1024 * 1024);
   });
 
@@ -121,7 +123,9 @@ describe.skipIf(!isRoot)('a hostile registry (needs root)', () => {
     await expect(pull()).rejects.toMatchObject({ code: 'ERR_DIGEST_MISMATCH' });
     const other = registry.addImage('2', [tarOf({ other: 'image' })]);
     registry.manifests.set(image.digest, registry.manifests.get(other.digest)!);
-    await expect(store.images.pull(`${registry.host}/app@${image.digest}`)).rejects.toMatchObject({ code: 'ERR_DIGEST_MISMATCH' });
+    await expect(store.images.pull(`${registry.host}/app@${image.digest}`)).rejects.toMatchObject({
+      code: 'ERR_DIGEST_MISMATCH',
+    });
   });
 
   it('a digest in the header that is not that of the manifest is refused', async () => {
@@ -151,7 +155,11 @@ describe.skipIf(!isRoot)('a hostile registry (needs root)', () => {
     const size = 10;
     registry.addManifest('layer', { ...manifest, layers: [{ mediaType: types.layer, digest, size }] }, types.manifest);
     registry.addManifest('config', { ...manifest, config: { mediaType: types.config, digest, size } }, types.manifest);
-    registry.addManifest('entry', { schemaVersion: 2, manifests: [{ mediaType: types.manifest, digest, size }] }, types.index);
+    registry.addManifest(
+      'entry',
+      { schemaVersion: 2, manifests: [{ mediaType: types.manifest, digest, size }] },
+      types.index,
+    );
     for (const tag of ['layer', 'config', 'entry']) {
       registry.requests.length = 0;
       await expect(pull(tag)).rejects.toMatchObject({ code: 'ERR_MALFORMED_IMAGE' });
@@ -161,7 +169,11 @@ describe.skipIf(!isRoot)('a hostile registry (needs root)', () => {
   });
 
   it('an index in an index in an index, and one that holds itself, end', async () => {
-    let entry = { mediaType: types.index, digest: registry.addManifest('0', { schemaVersion: 2, manifests: [] }, types.index), size: 36 };
+    let entry = {
+      mediaType: types.index,
+      digest: registry.addManifest('0', { schemaVersion: 2, manifests: [] }, types.index),
+      size: 36,
+    };
     for (let depth = 0; depth < 20; depth += 1) {
       const document = { schemaVersion: 2, manifests: [entry] };
       const digest = registry.addManifest('deep', document, types.index);
@@ -176,7 +188,10 @@ describe.skipIf(!isRoot)('a hostile registry (needs root)', () => {
       response.writeHead(302, { location: request.url }).end();
       return true;
     };
-    await expect(pull()).rejects.toMatchObject({ code: 'ERR_UNSAFE_TRANSFER', message: expect.stringContaining('redirects in a row') as string });
+    await expect(pull()).rejects.toMatchObject({
+      code: 'ERR_UNSAFE_TRANSFER',
+      message: expect.stringContaining('redirects in a row') as string,
+    });
     expect(registry.requests.filter(isLayer)).toHaveLength(6);
   });
 
@@ -187,7 +202,9 @@ describe.skipIf(!isRoot)('a hostile registry (needs root)', () => {
         response.writeHead(302, { location }).end();
         return true;
       };
-      await expect(pull()).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_(UNSAFE_TRANSFER|REGISTRY_FAILED)$/) as string });
+      await expect(pull()).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_(UNSAFE_TRANSFER|REGISTRY_FAILED)$/) as string,
+      });
     }
   });
 
@@ -222,7 +239,12 @@ describe.skipIf(!isRoot)('a tag that moves while it is pulled (needs root)', () 
     const [one, two] = ['one', 'two'].map((name) => {
       const image = registry.addImage(name, [tarOf({ [name]: name }), tarOf({ both: 'the same name', [name]: 'x' })]);
       const { bytes } = registry.manifests.get(name)!;
-      const entry = { mediaType: types.manifest, digest: image.digest, size: bytes.length, platform: { os: 'linux', architecture: 'amd64' } };
+      const entry = {
+        mediaType: types.manifest,
+        digest: image.digest,
+        size: bytes.length,
+        platform: { os: 'linux', architecture: 'amd64' },
+      };
       registry.addManifest(`${name}-index`, { schemaVersion: 2, manifests: [entry] }, types.index);
       return image;
     });

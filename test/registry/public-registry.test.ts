@@ -1,5 +1,5 @@
 /** What a registry in the Internet may not do: lead inwards, lead to plain HTTP, be trusted without a certificate, get another one's password. */
-import { mkdirSync, copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeCertificate, type TestCertificate } from '../support/docker-registry.js';
@@ -74,7 +74,9 @@ describe.skipIf(cannot !== undefined)(`a public registry${cannot === undefined ?
     const asked = await network.serve(addresses.first, 5000, [...documents, blobAnswer]);
     const refused = await pull();
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toContain(`it does not speak TLS\nhint: if plain HTTP is meant, allow it with --insecure-registry ${host}\n`);
+    expect(refused.stderr).toContain(
+      `it does not speak TLS\nhint: if plain HTTP is meant, allow it with --insecure-registry ${host}\n`,
+    );
     expect(asked).toEqual([]);
     expect(await pull('--insecure-registry', host)).toMatchObject({ code: 0 });
   });
@@ -87,7 +89,11 @@ describe.skipIf(cannot !== undefined)(`a public registry${cannot === undefined ?
     ['this machine by name', 'localhost'],
   ] as const)('may not lead to %s', async ([, target]) => {
     const inside = await network.serve('0.0.0.0', 6000, [blobAnswer]);
-    const redirect = { match: '/blobs/', status: 307, headers: { location: `http://${target}:6000/${digestOf(blob)}` } };
+    const redirect = {
+      match: '/blobs/',
+      status: 307,
+      headers: { location: `http://${target}:6000/${digestOf(blob)}` },
+    };
     await network.serve(addresses.first, 5000, [...documents, redirect]);
     const { code, stderr } = await pull('--insecure-registry', host);
     expect(code).toBe(1);
@@ -115,18 +121,34 @@ describe.skipIf(cannot !== undefined)(`a public registry${cannot === undefined ?
     expect(await pull('--insecure-registry', host, '--creds', 'ada:secret')).toMatchObject({ code: 0 });
     const basic = `Basic ${Buffer.from('ada:secret').toString('base64')}`;
     // Manifest without, then manifest, config and layer with them.
-    expect(asked.filter(({ url }) => url !== '/v2/').map(({ authorization }) => authorization)).toEqual([null, basic, basic, basic]);
+    expect(asked.filter(({ url }) => url !== '/v2/').map(({ authorization }) => authorization)).toEqual([
+      null,
+      basic,
+      basic,
+      basic,
+    ]);
     expect(elsewhere.map(({ authorization }) => authorization)).toEqual([null]);
   });
 
   it('may not lead from HTTPS to plain HTTP, neither for a blob nor for a token', async () => {
     const plain = await network.serve(addresses.second, 6000, [blobAnswer]);
     const location = `http://${addresses.second}:6000/${digestOf(blob)}`;
-    await network.serve(addresses.first, 5000, [{ match: '/blobs/', status: 302, headers: { location } }, ...documents], certificate);
+    await network.serve(
+      addresses.first,
+      5000,
+      [{ match: '/blobs/', status: 302, headers: { location } }, ...documents],
+      certificate,
+    );
     await network.serve(
       addresses.second,
       5000,
-      [{ match: '.', status: 401, headers: { 'www-authenticate': `Bearer realm="http://${addresses.second}:6000/token"` } }],
+      [
+        {
+          match: '.',
+          status: 401,
+          headers: { 'www-authenticate': `Bearer realm="http://${addresses.second}:6000/token"` },
+        },
+      ],
       certificate,
     );
     for (const name of [reference, `${addresses.second}:5000/app:1`]) {

@@ -44,11 +44,20 @@ describe.skipIf(cannot !== undefined)(`pushing to docker-registry${cannot === un
     const reference = `${registry.host}/team/made:${compression}`;
     const pushed = await store.images.push('made:1', reference, { compression });
     expect(pushed.layers.map(({ outcome }) => outcome)).toEqual(['uploaded', 'uploaded', 'uploaded']);
-    const inspected = JSON.parse(skopeo('inspect', '--tls-verify=false', `docker://${reference}`)) as { Digest: string };
+    const inspected = JSON.parse(skopeo('inspect', '--tls-verify=false', `docker://${reference}`)) as {
+      Digest: string;
+    };
     expect(inspected.Digest).toBe(pushed.digest);
     skopeo('copy', '-q', '--src-tls-verify=false', `docker://${reference}`, `dir:${scratch.file('copied')}`);
     mkdirSync(scratch.file('podman'));
-    const storage = ['--root', scratch.file('podman/root'), '--runroot', scratch.file('podman/run'), '--storage-driver', 'vfs'];
+    const storage = [
+      '--root',
+      scratch.file('podman/root'),
+      '--runroot',
+      scratch.file('podman/run'),
+      '--storage-driver',
+      'vfs',
+    ];
     const id = run('podman', ...storage, 'pull', '-q', '--tls-verify=false', reference).trim();
     expect(`sha256:${id}`).toBe(image.id);
   });
@@ -73,7 +82,9 @@ describe.skipIf(cannot !== undefined)(`pushing to docker-registry${cannot === un
     const third = await store.images.push('made:1', `${registry.host}/elsewhere/made:1`);
     expect(third.layers.map(({ outcome }) => outcome)).toEqual(['mounted', 'mounted', 'mounted']);
     const layers = new Set(first.layers.map(({ digest }) => digest));
-    expect(uploads(before).filter((request) => [...layers].some((digest) => request.includes(encodeURIComponent(digest))))).toEqual([]);
+    expect(
+      uploads(before).filter((request) => [...layers].some((digest) => request.includes(encodeURIComponent(digest)))),
+    ).toEqual([]);
     expect([second.digest, third.digest]).toEqual([first.digest, first.digest]);
   });
 
@@ -81,7 +92,15 @@ describe.skipIf(cannot !== undefined)(`pushing to docker-registry${cannot === un
     need(context, 'skopeo');
     for (const format of ['oci', 'v2s2']) {
       const source = `${registry.host}/${format}:1`;
-      skopeo('copy', '-q', '--dest-tls-verify=false', '--format', format, `docker-archive:${image.path}`, `docker://${source}`);
+      skopeo(
+        'copy',
+        '-q',
+        '--dest-tls-verify=false',
+        '--format',
+        format,
+        `docker-archive:${image.path}`,
+        `docker://${source}`,
+      );
       await using fresh = await LayerStore.open({ root: scratch.file(`root-${format}`) });
       const pulled = await fresh.images.pull(source);
       const pushed = await fresh.images.push(source, `${registry.host}/copy/${format}:2`);
@@ -120,7 +139,11 @@ describe.skipIf(cannot !== undefined)(`pushing to docker-registry${cannot === un
     await using elsewhere = await ScriptedRegistry.start();
     const blob = elsewhere.addImage('holder', [foreign]).layers[0]!;
     const uploader = new Uploader(registry.host, 'foreign');
-    const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [blob.diffId, `sha256:${sha256(own)}`] } };
+    const config = {
+      architecture: 'amd64',
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: [blob.diffId, `sha256:${sha256(own)}`] },
+    };
     const manifest = {
       schemaVersion: 2,
       mediaType: types.manifest,

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 /** The bundled command, as it is published. */
@@ -21,6 +22,15 @@ export class CommandLine {
       maxBuffer: 1 << 28,
     });
     return { code: status, stdout, stderr };
+  }
+
+  /** The same while this process goes on, for servers that run in it. */
+  async runBeside(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Ended> {
+    return ended(this.start(args, environment));
+  }
+
+  start(args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcessWithoutNullStreams {
+    return spawn(process.execPath, [commandPath, ...args], { env: { ...this.environment(), ...environment } });
   }
 
   /** The stdout of a command that must succeed. */
@@ -47,4 +57,14 @@ export class CommandLine {
   environment(): NodeJS.ProcessEnv {
     return { ...process.env, LAYERSTORE_ROOT: this.root };
   }
+}
+
+/** Waits for the end of a command. */
+export async function ended(child: ChildProcessWithoutNullStreams): Promise<Ended> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
 }

@@ -44,7 +44,9 @@ export class DockerRegistry implements AsyncDisposable {
     };
     // JSON is YAML.
     writeFileSync(join(directory, 'config.yml'), JSON.stringify(config));
-    const child = spawn('docker-registry', ['serve', join(directory, 'config.yml')], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let log = '';
     const collect = (chunk: Buffer): void => {
       log += chunk.toString();
@@ -67,9 +69,9 @@ export class DockerRegistry implements AsyncDisposable {
 
   /** `METHOD /path` of every request so far. */
   requests(): string[] {
-    return [...readFileSync(this.logPath, 'utf8').matchAll(/"((?:GET|HEAD|PUT|POST|PATCH|DELETE) [^ "]+) HTTP\/1\.1"/g)].map(
-      ([, request = '']) => request,
-    );
+    return [
+      ...readFileSync(this.logPath, 'utf8').matchAll(/"((?:GET|HEAD|PUT|POST|PATCH|DELETE) [^ "]+) HTTP\/1\.1"/g),
+    ].map(([, request = '']) => request);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

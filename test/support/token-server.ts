@@ -73,13 +73,16 @@ export class TokenServer implements AsyncDisposable {
     this.requests.push({ method: request.method ?? '', scopes, authorization, form });
     const known = this.knows(authorization, form);
     if (known === 'wrong') {
-      response.writeHead(401).end(JSON.stringify({ errors: [{ code: 'UNAUTHORIZED', message: 'wrong user name or password' }] }));
+      response
+        .writeHead(401)
+        .end(JSON.stringify({ errors: [{ code: 'UNAUTHORIZED', message: 'wrong user name or password' }] }));
       return;
     }
     const access = scopes.flatMap((scope) => {
       const [type = '', name = '', actions = ''] = scope.split(':');
       const asked = actions.split(',');
-      const given = known === 'known' ? asked : this.options.anonymousPull === false ? [] : asked.filter((one) => one === 'pull');
+      const given =
+        known === 'known' ? asked : this.options.anonymousPull === false ? [] : asked.filter((one) => one === 'pull');
       return given.length === 0 ? [] : [{ type, name, actions: given }];
     });
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -88,7 +91,8 @@ export class TokenServer implements AsyncDisposable {
 
   private knows(authorization: string | undefined, form: URLSearchParams): 'known' | 'nobody' | 'wrong' {
     const { user, password, identityToken } = this.options;
-    if (form.get('grant_type') === 'refresh_token') return form.get('refresh_token') === identityToken ? 'known' : 'wrong';
+    if (form.get('grant_type') === 'refresh_token')
+      return form.get('refresh_token') === identityToken ? 'known' : 'wrong';
     if (authorization === undefined) return 'nobody';
     return authorization === `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` ? 'known' : 'wrong';
   }
@@ -97,7 +101,16 @@ export class TokenServer implements AsyncDisposable {
     const now = Math.floor(Date.now() / 1000);
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
     const head = part({ typ: 'JWT', alg: 'RS256', x5c: this.x5c });
-    const claims = { iss: this.issuer, sub: '', aud: this.service, exp: now + 600, nbf: now - 60, iat: now, jti: randomUUID(), access };
+    const claims = {
+      iss: this.issuer,
+      sub: '',
+      aud: this.service,
+      exp: now + 600,
+      nbf: now - 60,
+      iat: now,
+      jti: randomUUID(),
+      access,
+    };
     const signed = `${head}.${part(claims)}`;
     return `${signed}.${createSign('RSA-SHA256').update(signed).sign(this.key).toString('base64url')}`;
   }

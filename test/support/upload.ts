@@ -21,7 +21,11 @@ export class Uploader {
     place.searchParams.set('digest', digest);
     await expectStatus(
       201,
-      await fetch(place, { method: 'PUT', body: new Uint8Array(bytes), headers: { 'content-type': 'application/octet-stream' } }),
+      await fetch(place, {
+        method: 'PUT',
+        body: new Uint8Array(bytes),
+        headers: { 'content-type': 'application/octet-stream' },
+      }),
     );
     return { mediaType, digest, size: bytes.length };
   }

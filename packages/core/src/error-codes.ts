@@ -46,7 +46,11 @@ export const errorCodes = {
   ERR_REGISTRY_UNREACHABLE: failure('the registry cannot be reached', 503, 'UNAVAILABLE'),
   ERR_REGISTRY_DENIED: failure('the registry refuses access', 403, 'PERMISSION_DENIED'),
   ERR_REGISTRY_FAILED: failure('the registry reports an error or breaks its protocol', 502, 'UNAVAILABLE'),
-  ERR_UNSAFE_TRANSFER: failure('a transfer would endanger credentials or the local network', 403, 'FAILED_PRECONDITION'),
+  ERR_UNSAFE_TRANSFER: failure(
+    'a transfer would endanger credentials or the local network',
+    403,
+    'FAILED_PRECONDITION',
+  ),
 
   ERR_STORE_LOCKED: failure('another process holds the store for longer than the waiting time', 503, 'UNAVAILABLE'),
   ERR_STORE_VERSION: failure('the root was made by a newer layerstore', 500, 'FAILED_PRECONDITION'),

@@ -20,7 +20,10 @@ export function define(command: Command, session: Session): void {
     )
     .argument('<REFERENCE...>', 'names as docker and podman take them: debian:12, quay.io/org/app, debian@sha256:...')
     .option('--platform <os/arch>', 'which image of an index to take, for example linux/arm64 (default: this machine)')
-    .option('--keep-blobs', 'keep the compressed layers too, so that `save` and `push` can repeat the original manifest')
+    .option(
+      '--keep-blobs',
+      'keep the compressed layers too, so that `save` and `push` can repeat the original manifest',
+    )
     .option('-q, --quiet', 'print only image IDs, show no progress')
     .option('--json', 'print the pulled images as JSON');
   addRegistryOptions(command);

@@ -18,7 +18,10 @@ export function define(command: Command, session: Session): void {
     .argument('<IMAGE>', 'name or ID')
     .argument('[REFERENCE]', 'where to push to (default: the name of the image)')
     .addOption(
-      new Option('--compression <kind>', 'compression of layers that are sent anew (default: gzip)').choices(['gzip', 'zstd']),
+      new Option('--compression <kind>', 'compression of layers that are sent anew (default: gzip)').choices([
+        'gzip',
+        'zstd',
+      ]),
     )
     .option('-q, --quiet', 'print only the digest, show no progress')
     .option('--json', 'print what was pushed as JSON');

@@ -7,7 +7,8 @@ import { usageError } from '../failures.js';
  * @throws StoreError ERR_INVALID_ARGUMENT where there is no terminal
  */
 export async function readPassword(prompt: string): Promise<string> {
-  if (!process.stdin.isTTY) throw usageError('--creds without a password, and no terminal to ask on', 'give --creds USER:PASSWORD');
+  if (!process.stdin.isTTY)
+    throw usageError('--creds without a password, and no terminal to ask on', 'give --creds USER:PASSWORD');
   process.stderr.write(prompt);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });

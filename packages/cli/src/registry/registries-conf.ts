@@ -47,7 +47,11 @@ export function readRegistriesConf(home: string, environment: NodeJS.ProcessEnv)
       if (name !== undefined && flags.insecure === true) insecure.push((location ?? name).split('/')[0] ?? name);
     }
   }
-  return { insecure: insecure.filter((host) => !host.startsWith('*.')), blocked, shortNames: { aliases, searchRegistries } };
+  return {
+    insecure: insecure.filter((host) => !host.startsWith('*.')),
+    blocked,
+    shortNames: { aliases, searchRegistries },
+  };
 }
 
 /** In the order in which later ones win. */
@@ -56,7 +60,9 @@ function filesOf(home: string, environment: NodeJS.ProcessEnv): string[] {
   if (named !== undefined && named !== '') return [named];
   const own = join(home, '.config/containers');
   const system = '/etc/containers';
-  const main = [join(own, 'registries.conf'), join(system, 'registries.conf')].filter((path) => existsSync(path)).slice(0, 1);
+  const main = [join(own, 'registries.conf'), join(system, 'registries.conf')]
+    .filter((path) => existsSync(path))
+    .slice(0, 1);
   return [...main, ...dropIns(join(system, 'registries.conf.d')), ...dropIns(join(own, 'registries.conf.d'))];
 }
 

@@ -58,7 +58,10 @@ async function credentialsOf(
   }
   const named = authfile ?? set(environment['REGISTRY_AUTH_FILE']);
   if (named !== undefined && !existsSync(named)) {
-    throw new StoreError('ERR_NOT_FOUND', 'no such file', { subject: named, hint: 'check --authfile or REGISTRY_AUTH_FILE' });
+    throw new StoreError('ERR_NOT_FOUND', 'no such file', {
+      subject: named,
+      hint: 'check --authfile or REGISTRY_AUTH_FILE',
+    });
   }
   const runtime = set(environment['XDG_RUNTIME_DIR']);
   const config = set(environment['XDG_CONFIG_HOME']) ?? join(home, '.config');
@@ -94,9 +97,16 @@ function insecureOfDocker(path: string): string[] {
     document = text.trim() === '' ? {} : JSON.parse(text);
   } catch (cause) {
     const error = fromSystemError(cause, path);
-    throw new StoreError('ERR_INVALID_ARGUMENT', error.message, { subject: path, hint: 'correct the file; dockerd reads it too', cause });
+    throw new StoreError('ERR_INVALID_ARGUMENT', error.message, {
+      subject: path,
+      hint: 'correct the file; dockerd reads it too',
+      cause,
+    });
   }
-  const list = typeof document === 'object' && document !== null ? (document as Record<string, unknown>)['insecure-registries'] : [];
+  const list =
+    typeof document === 'object' && document !== null
+      ? (document as Record<string, unknown>)['insecure-registries']
+      : [];
   return Array.isArray(list) ? list.filter((entry) => typeof entry === 'string') : [];
 }
 

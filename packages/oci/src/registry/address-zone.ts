@@ -19,7 +19,14 @@ const local = new BlockList();
 /** IANA's special-purpose address registries (RFC 6890). */
 for (const network of ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16']) addNetwork(own, network);
 for (const network of ['::/128', '::1/128', 'fe80::/10']) addNetwork(own, network);
-for (const network of ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16', '198.18.0.0/15'])
+for (const network of [
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+])
   addNetwork(local, network);
 for (const network of ['224.0.0.0/4', '240.0.0.0/4', 'fc00::/7', 'fec0::/10', 'ff00::/8', '64:ff9b:1::/48'])
   addNetwork(local, network);
@@ -104,8 +111,12 @@ export function lookupWithin(innermost: AddressZone): LookupFunction {
 
 function furtherIn(host: string, address: string, innermost: AddressZone): StoreError {
   const where = innermost === 'public' ? 'a public registry' : 'a registry of the local network';
-  return new StoreError('ERR_UNSAFE_TRANSFER', `${where} led to an internal address${host === address ? '' : ` (${address})`}`, {
-    subject: host,
-    hint: 'do not trust this registry before whoever runs it has explained that',
-  });
+  return new StoreError(
+    'ERR_UNSAFE_TRANSFER',
+    `${where} led to an internal address${host === address ? '' : ` (${address})`}`,
+    {
+      subject: host,
+      hint: 'do not trust this registry before whoever runs it has explained that',
+    },
+  );
 }

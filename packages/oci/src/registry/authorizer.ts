@@ -34,11 +34,19 @@ export class Authorizer {
    * @returns whether to try again: something can be presented that was not yet
    * @throws StoreError ERR_REGISTRY_FAILED when no way is offered that is understood
    */
-  async learn(wwwAuthenticate: string | undefined, scopes: readonly string[], presented: string | undefined): Promise<boolean> {
+  async learn(
+    wwwAuthenticate: string | undefined,
+    scopes: readonly string[],
+    presented: string | undefined,
+  ): Promise<boolean> {
     const offered = parseChallenges(wwwAuthenticate);
-    const challenge = offered.find(({ scheme }) => scheme === 'bearer') ?? offered.find(({ scheme }) => scheme === 'basic');
+    const challenge =
+      offered.find(({ scheme }) => scheme === 'bearer') ?? offered.find(({ scheme }) => scheme === 'basic');
     if (challenge === undefined) {
-      throw new StoreError('ERR_REGISTRY_FAILED', 'the registry wants authentication and offers neither Basic nor Bearer');
+      throw new StoreError(
+        'ERR_REGISTRY_FAILED',
+        'the registry wants authentication and offers neither Basic nor Bearer',
+      );
     }
     this.challenge = challenge;
     // A cached token may have been revoked; a new one is asked for once.
@@ -52,7 +60,11 @@ export class Authorizer {
     return this.found;
   }
 
-  private async token(challenge: Challenge, scopes: readonly string[], credentials: Credentials | undefined): Promise<Token> {
+  private async token(
+    challenge: Challenge,
+    scopes: readonly string[],
+    credentials: Credentials | undefined,
+  ): Promise<Token> {
     const key = keyOf(scopes);
     const known = this.tokens.get(key);
     if (known !== undefined && (await known).expires > Date.now()) return known;

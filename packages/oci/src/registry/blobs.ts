@@ -22,7 +22,9 @@ export async function fetchSmallBlob(
 ): Promise<Buffer> {
   const about = `${subject}: ${blob.digest}`;
   if (blob.size > DOCUMENT_LIMIT) {
-    throw new StoreError('ERR_LIMIT_EXCEEDED', `${blob.size} bytes, the limit is ${DOCUMENT_LIMIT}`, { subject: about });
+    throw new StoreError('ERR_LIMIT_EXCEEDED', `${blob.size} bytes, the limit is ${DOCUMENT_LIMIT}`, {
+      subject: about,
+    });
   }
   const response = await getBlob(repository, blob.digest, {}, about, options);
   const within = 5 * repository.patience.stall;
@@ -153,7 +155,10 @@ function getBlob(
 function checkRange(response: HttpResponse, start: number, size: number, subject: string): void {
   const wrong = (reason: string): StoreError => {
     response.body.destroy();
-    return new StoreError('ERR_REGISTRY_FAILED', reason, { subject, hint: 'try again; a proxy before the registry may be at fault' });
+    return new StoreError('ERR_REGISTRY_FAILED', reason, {
+      subject,
+      hint: 'try again; a proxy before the registry may be at fault',
+    });
   };
   if (response.status === 206) {
     const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.header('content-range') ?? '');
@@ -162,12 +167,15 @@ function checkRange(response: HttpResponse, start: number, size: number, subject
     return;
   }
   const announced = response.header('content-length');
-  if (announced !== undefined && Number(announced) !== size) throw wrongSize(Number(announced), size, subject, response);
+  if (announced !== undefined && Number(announced) !== size)
+    throw wrongSize(Number(announced), size, subject, response);
 }
 
 function wrongSize(found: number, size: number, subject: string, response: HttpResponse): StoreError {
   response.body.destroy();
-  return new StoreError('ERR_SIZE_MISMATCH', `the registry has ${found} bytes, the manifest states ${size}`, { subject });
+  return new StoreError('ERR_SIZE_MISMATCH', `the registry has ${found} bytes, the manifest states ${size}`, {
+    subject,
+  });
 }
 
 async function pour(
@@ -204,7 +212,9 @@ function watchProgress(body: Readable, stall: number): { moved(bytes: number): v
   let bytes = LEAST_PROGRESS;
   const timer = setInterval(() => {
     if (bytes < LEAST_PROGRESS) {
-      body.destroy(Object.assign(new Error(`fewer than ${LEAST_PROGRESS} bytes in ${stall / 1000} s`), { code: 'ETIMEDOUT' }));
+      body.destroy(
+        Object.assign(new Error(`fewer than ${LEAST_PROGRESS} bytes in ${stall / 1000} s`), { code: 'ETIMEDOUT' }),
+      );
     }
     bytes = 0;
   }, stall);

@@ -40,7 +40,7 @@ export async function readBody(response: HttpResponse, what: string, limits: Rea
 }
 
 /** Lets go of a body that nobody wants, keeping the connection where that is cheap. */
-export function dropBody({ body, header }: HttpResponse): void {
-  if (Number(header('content-length') ?? Infinity) <= 64 * 1024) body.resume();
-  else body.destroy();
+export function dropBody(response: HttpResponse): void {
+  if (Number(response.header('content-length') ?? Infinity) <= 64 * 1024) response.body.resume();
+  else response.body.destroy();
 }

@@ -30,7 +30,10 @@ export function connectionFailure(cause: unknown, url: URL): StoreError {
   const fail = (reason: string, hint: string): StoreError =>
     new StoreError('ERR_REGISTRY_UNREACHABLE', reason, { subject: host, hint, cause });
   if (untrusted.has(code)) {
-    return fail('nobody that this machine trusts vouches for the certificate', `put its authority into /etc/docker/certs.d/${host}/ca.crt`);
+    return fail(
+      'nobody that this machine trusts vouches for the certificate',
+      `put its authority into /etc/docker/certs.d/${host}/ca.crt`,
+    );
   }
   switch (code) {
     case 'ENOTFOUND':

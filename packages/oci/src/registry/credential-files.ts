@@ -81,7 +81,9 @@ async function findIn(
 function keysFor(domain: string, path: string): string[] {
   const parts = path.split('/');
   const hosts = domain === 'docker.io' ? HUB_NAMES : [domain];
-  return hosts.flatMap((host) => parts.map((_, at) => [host, ...parts.slice(0, parts.length - at)].join('/')).concat(host));
+  return hosts.flatMap((host) =>
+    parts.map((_, at) => [host, ...parts.slice(0, parts.length - at)].join('/')).concat(host),
+  );
 }
 
 /** Docker has written `https://host/v1/` for a host. */

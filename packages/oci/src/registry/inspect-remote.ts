@@ -76,7 +76,8 @@ export async function inspectReference(
       ...(image === undefined ? {} : { image }),
     };
   }
-  if (isImage(document)) return { ...common, kind: 'image', image: await imageDetails(repository, top, subject, options) };
+  if (isImage(document))
+    return { ...common, kind: 'image', image: await imageDetails(repository, top, subject, options) };
   const artifactType = document.artifactType ?? document.config.mediaType;
   return { ...common, kind: 'artifact', artifact: { artifactType, blobs: document.layers.map(entryOf) } };
 }

@@ -47,7 +47,11 @@ export async function fetchManifest(
     ...options,
   });
   const within = 5 * repository.patience.stall;
-  const bytes = await readBody(response, `${subject}: manifest`, { limit: DOCUMENT_LIMIT, within, signal: options.signal });
+  const bytes = await readBody(response, `${subject}: manifest`, {
+    limit: DOCUMENT_LIMIT,
+    within,
+    signal: options.signal,
+  });
   const digest = digestOf(bytes);
   const expected = isDigest(tagOrDigest) ? tagOrDigest : response.header('docker-content-digest');
   if (expected !== undefined && isDigest(expected) && expected !== digest) {
@@ -92,5 +96,7 @@ export async function putManifest(
   const stored = response.header('docker-content-digest');
   response.body.resume();
   if (stored === undefined || stored === digest) return digest;
-  throw new StoreError('ERR_DIGEST_MISMATCH', `the registry stored the manifest as ${stored}`, { subject: `${subject}: ${digest}` });
+  throw new StoreError('ERR_DIGEST_MISMATCH', `the registry stored the manifest as ${stored}`, {
+    subject: `${subject}: ${digest}`,
+  });
 }

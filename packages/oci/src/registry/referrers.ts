@@ -39,7 +39,11 @@ export async function listReferrers(
       return await referrersByTag(repository, digest, subject, options);
     }
     const within = 5 * repository.patience.stall;
-    const bytes = await readBody(response, `${subject}: referrers`, { limit: DOCUMENT_LIMIT, within, signal: options.signal });
+    const bytes = await readBody(response, `${subject}: referrers`, {
+      limit: DOCUMENT_LIMIT,
+      within,
+      signal: options.signal,
+    });
     const index = parseManifest(bytes, `${subject}: referrers`, mediaTypes.ociIndex);
     if (index.kind === 'index') found.push(...index.manifests);
     next = nextPage(response);

@@ -28,7 +28,8 @@ export async function readRefusal(response: HttpResponse, signal: AbortSignal | 
   const said = await readWords(response, signal);
   return {
     status,
-    words: said.words === '' ? `${STATUS_CODES[status] ?? 'nothing'} (HTTP ${status})` : said.words.slice(0, WORDS_LIMIT),
+    words:
+      said.words === '' ? `${STATUS_CODES[status] ?? 'nothing'} (HTTP ${status})` : said.words.slice(0, WORDS_LIMIT),
     codes: said.codes,
     retryAfter: retryAfter(response.header('retry-after')),
   };
@@ -47,7 +48,7 @@ async function readWords(
     return { words: '', codes: [] };
   }
   const result = v.safeParse(errorsShape, parseOrNothing(text));
-  if (!result.success) return { words: isMarkup(text) ? '' : text.trim().split('\n')[0] ?? '', codes: [] };
+  if (!result.success) return { words: isMarkup(text) ? '' : (text.trim().split('\n')[0] ?? ''), codes: [] };
   const errors = result.output.errors.slice(0, 5);
   const codes = errors.map(({ code }) => (typeof code === 'string' ? code : ''));
   const words = errors.map(({ code, message }) => {
@@ -72,7 +73,7 @@ const isMarkup = (text: string): boolean => text.trimStart().startsWith('<');
 export function retryAfter(header: string | undefined, now = Date.now()): number | undefined {
   if (header === undefined) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1000;
-  const date = Date.parse(header);
+  const date = /[A-Za-z]{3}/.test(header) ? Date.parse(header) : NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
@@ -85,10 +86,14 @@ export function refusalError(refusal: Refusal, subject: string, domain: string):
   const fail = (code: ErrorCode, hint: string): StoreError =>
     new StoreError(code, `the registry says: ${words}`, { subject, hint });
   if (status === 404 || refusal.codes.includes('MANIFEST_UNKNOWN') || refusal.codes.includes('NAME_UNKNOWN')) {
-    return fail('ERR_IMAGE_NOT_FOUND', `check name and tag; \`skopeo list-tags docker://${subject.replace(/[:@][^/]*$/, '')}\` lists the tags`);
+    return fail(
+      'ERR_IMAGE_NOT_FOUND',
+      `check name and tag; \`skopeo list-tags docker://${subject.replace(/[:@][^/]*$/, '')}\` lists the tags`,
+    );
   }
   if (status === 401 || status === 403) return denied(words, subject, domain);
-  if (status === 429) return fail('ERR_REGISTRY_FAILED', 'the registry wants fewer requests: wait, or log in for a higher limit');
+  if (status === 429)
+    return fail('ERR_REGISTRY_FAILED', 'the registry wants fewer requests: wait, or log in for a higher limit');
   return fail('ERR_REGISTRY_FAILED', 'try again later; if it repeats, ask whoever runs the registry');
 }
 

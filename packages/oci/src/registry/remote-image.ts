@@ -37,7 +37,11 @@ export interface RemoteImage {
  * Finds out what a reference names. A tag is asked for once; all the rest goes by digest, so a tag that moves meanwhile changes nothing.
  * @throws StoreError as {@link fetchManifest}; ERR_NO_PLATFORM; ERR_UNSUPPORTED_FORMAT for what is no container image
  */
-export async function resolveImage(repository: Repository, reference: Reference, options: ChooseOptions): Promise<RemoteImage> {
+export async function resolveImage(
+  repository: Repository,
+  reference: Reference,
+  options: ChooseOptions,
+): Promise<RemoteImage> {
   const subject = canonicalName(reference);
   const top = await fetchManifest(repository, reference.digest ?? reference.tag ?? 'latest', subject, options);
   const chosen = await choose(repository, top, subject, options);
@@ -77,7 +81,10 @@ export async function choose(
     there.length === 0
       ? 'the index lists no image'
       : `nothing fits ${formatPlatform(wanted)}; there is ${there.join(', ')}`,
-    { subject, ...(there[0] === undefined ? {} : { hint: `choose one of them, for example with --platform ${there[0]}` }) },
+    {
+      subject,
+      ...(there[0] === undefined ? {} : { hint: `choose one of them, for example with --platform ${there[0]}` }),
+    },
   );
 }
 
@@ -159,7 +166,8 @@ export async function readConfig(
     );
   }
   const bytes =
-    options.knownConfig?.(manifest.config.digest) ?? (await fetchSmallBlob(repository, manifest.config, subject, options));
+    options.knownConfig?.(manifest.config.digest) ??
+    (await fetchSmallBlob(repository, manifest.config, subject, options));
   const parsed = parseImageConfig(bytes, `${subject}: config ${manifest.config.digest}`);
   return { bytes, digest: manifest.config.digest, parsed, platform: configPlatform(parsed) };
 }
@@ -167,8 +175,12 @@ export async function readConfig(
 /** A single manifest is what it is; only a platform that was asked for has to fit. */
 function checkPlatform(platform: Platform, wanted: Platform | undefined, subject: string): void {
   if (wanted === undefined || bestForPlatform([{ platform }], wanted).length > 0) return;
-  throw new StoreError('ERR_NO_PLATFORM', `nothing fits ${formatPlatform(wanted)}; there is ${formatPlatform(platform)}`, {
-    subject,
-    hint: `leave out --platform to take ${formatPlatform(platform)}`,
-  });
+  throw new StoreError(
+    'ERR_NO_PLATFORM',
+    `nothing fits ${formatPlatform(wanted)}; there is ${formatPlatform(platform)}`,
+    {
+      subject,
+      hint: `leave out --platform to take ${formatPlatform(platform)}`,
+    },
+  );
 }

@@ -62,7 +62,10 @@ export class Repository implements Disposable {
    * Nothing is sent yet.
    * @throws StoreError ERR_REGISTRY_DENIED for a blocked registry, ERR_INVALID_ARGUMENT
    */
-  static async open({ domain, path }: Pick<Reference, 'domain' | 'path'>, options: RegistryOptions): Promise<Repository> {
+  static async open(
+    { domain, path }: Pick<Reference, 'domain' | 'path'>,
+    options: RegistryOptions,
+  ): Promise<Repository> {
     const endpoint = await endpointOf(domain, path, options);
     return new Repository(domain, path, endpoint, { ...defaultPatience, ...options.patience }, options);
   }
@@ -77,7 +80,10 @@ export class Repository implements Disposable {
    *   ERR_ABORTED
    */
   async call(call: Call): Promise<HttpResponse> {
-    const url = typeof call.path === 'string' ? new URL(`/v2/${this.path}/${call.path}`, await this.baseUrl(call.signal)) : call.path;
+    const url =
+      typeof call.path === 'string'
+        ? new URL(`/v2/${this.path}/${call.path}`, await this.baseUrl(call.signal))
+        : call.path;
     return await this.persist(call, () => this.authorized(call, url));
   }
 
@@ -99,7 +105,9 @@ export class Repository implements Disposable {
     if (!this.endpoint.insecure) return secure;
     try {
       const url = new URL('/v2/', secure);
-      dropBody(await this.transport.send({ method: 'GET', url, headers: {}, signal, innermost: 'own', insecure: true }));
+      dropBody(
+        await this.transport.send({ method: 'GET', url, headers: {}, signal, innermost: 'own', insecure: true }),
+      );
       return secure;
     } catch (error) {
       if (!suggestsPlainHttp(error)) throw error;
@@ -143,7 +151,8 @@ export class Repository implements Disposable {
     if (response.status !== 401 || response.url.origin !== base.origin) return response;
     const offered = response.header('www-authenticate');
     const refusal = await readRefusal(response, call.signal);
-    if (!(await this.authorizer.learn(offered, scopes, presented))) throw denied(refusal.words, call.subject, this.domain);
+    if (!(await this.authorizer.learn(offered, scopes, presented)))
+      throw denied(refusal.words, call.subject, this.domain);
     return await this.follow(call, url, await this.authorizer.header(scopes));
   }
 
@@ -186,7 +195,13 @@ export class Repository implements Disposable {
       form === undefined
         ? undefined
         : { length: Buffer.byteLength(form), type: 'application/x-www-form-urlencoded', open: () => Buffer.from(form) };
-    const call = { method, headers: others, accept: [200], subject: this.name, ...(body === undefined ? {} : { body }) };
+    const call = {
+      method,
+      headers: others,
+      accept: [200],
+      subject: this.name,
+      ...(body === undefined ? {} : { body }),
+    };
     const response = await this.persist(call, () => this.follow(call, url, authorization));
     return await readBody(response, `token for ${this.name}`, { limit: TOKEN_LIMIT, within: this.patience.stall });
   };

@@ -41,7 +41,9 @@ export async function fetchToken(
 ): Promise<Token> {
   const realm = challenge.parameters.get('realm') ?? '';
   if (!URL.canParse(realm)) {
-    throw new StoreError('ERR_REGISTRY_FAILED', 'the registry names no server that hands out tokens', { subject: realm });
+    throw new StoreError('ERR_REGISTRY_FAILED', 'the registry names no server that hands out tokens', {
+      subject: realm,
+    });
   }
   const url = new URL(realm);
   const service = challenge.parameters.get('service');

@@ -140,8 +140,8 @@ async function makeAgent(secure: boolean, proxy: URL | undefined): Promise<AnyAg
   return new HttpProxyAgent(proxy, { keepAlive: true });
 }
 
-function transmit(sent: ClientRequest, { open }: SentBody): void {
-  const content = open();
+function transmit(sent: ClientRequest, body: SentBody): void {
+  const content = body.open();
   if (Buffer.isBuffer(content)) {
     sent.end(content);
     return;

@@ -100,7 +100,9 @@ async function sendRest(
   const common = { scope: 'push' as const, subject, attempts: 'once' as const, ...options };
   const body = { length: blob.size - start, type: 'application/octet-stream', open: () => blob.open(start) };
   if (start === 0) {
-    dropBody(await repository.call({ ...common, method: 'PUT', path: closing(place, blob.digest), accept: [201, 204], body }));
+    dropBody(
+      await repository.call({ ...common, method: 'PUT', path: closing(place, blob.digest), accept: [201, 204], body }),
+    );
     return;
   }
   const headers = { 'content-range': `${start}-${blob.size - 1}` };
@@ -112,7 +114,13 @@ async function sendRest(
   const last = added === undefined ? place : sessionOf(added, subject);
   const nothing = { length: 0, type: 'application/octet-stream', open: () => Buffer.alloc(0) };
   dropBody(
-    await repository.call({ ...common, method: 'PUT', path: closing(last, blob.digest), accept: [201, 204], body: nothing }),
+    await repository.call({
+      ...common,
+      method: 'PUT',
+      path: closing(last, blob.digest),
+      accept: [201, 204],
+      body: nothing,
+    }),
   );
 }
 

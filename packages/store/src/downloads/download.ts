@@ -1,4 +1,11 @@
-import { digestHex, hasCode, reachedStep, shortId, type OperationOptions, type ProgressOutcome } from '@layerstore/core';
+import {
+  digestHex,
+  hasCode,
+  reachedStep,
+  shortId,
+  type OperationOptions,
+  type ProgressOutcome,
+} from '@layerstore/core';
 import type { BlobSource } from '@layerstore/archive';
 import type { BlobSink, Descriptor } from '@layerstore/oci';
 import type { LayerContent } from '../layers/layer-content.js';
@@ -97,7 +104,8 @@ export class Download implements LayerContent {
     using _slot = await this.slot(signal);
     // Another process may be fetching the same blob for another image: waiting for each other in turns could last for ever.
     this.staging =
-      (await Staging.reopen(this.paths, `${prefix}${digestHex(this.blob.digest)}`)) ?? (await Staging.create(this.paths));
+      (await Staging.reopen(this.paths, `${prefix}${digestHex(this.blob.digest)}`)) ??
+      (await Staging.create(this.paths));
     await using file = GrowingFile.open(this.staging.file('blob'), this.blob.size);
     this.resumed = file.position > 0;
     const progress = this.progress(file);

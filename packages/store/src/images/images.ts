@@ -1,5 +1,13 @@
 import type { StoreContext } from '../context.js';
-import type { HistoryEntry, ImageDetails, ImageSummary, LoadedImage, PulledImage, PushedImage, RemovedImage } from '../model.js';
+import type {
+  HistoryEntry,
+  ImageDetails,
+  ImageSummary,
+  LoadedImage,
+  PulledImage,
+  PushedImage,
+  RemovedImage,
+} from '../model.js';
 import type { Source } from '../source.js';
 import type { Target } from '../target.js';
 import type { ImportOptions } from './import.js';

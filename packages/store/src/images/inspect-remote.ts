@@ -16,7 +16,8 @@ export interface InspectRemoteOptions extends Pick<OperationOptions, 'signal'> {
 export async function inspectRemote(reference: string, options: InspectRemoteOptions = {}): Promise<RemoteDetails> {
   const { inspectReference, Repository, shortNameCandidates } = await loadRegistry();
   const [candidate] = shortNameCandidates(reference, options.registry?.shortNames);
-  if (candidate === undefined) throw new StoreError('ERR_INTERNAL', 'a name stands for nothing', { subject: reference });
+  if (candidate === undefined)
+    throw new StoreError('ERR_INTERNAL', 'a name stands for nothing', { subject: reference });
   using repository = await Repository.open(candidate, options.registry ?? {});
   return await inspectReference(repository, candidate, {
     signal: options.signal,

@@ -179,7 +179,8 @@ function layerInput(
   downloads: Downloads,
 ): LayerInput {
   const diffId = image.diffIds[at];
-  if (diffId === undefined) throw new StoreError('ERR_INTERNAL', 'a layer has no diff ID', { subject: image.reference });
+  if (diffId === undefined)
+    throw new StoreError('ERR_INTERNAL', 'a layer has no diff ID', { subject: image.reference });
   const kept = findKeptBlob(context.database, blob.digest);
   const content =
     kept === undefined

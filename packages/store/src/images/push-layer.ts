@@ -34,7 +34,11 @@ interface PushedBlob {
 }
 
 /** Makes sure that the registry has a layer, with as little work as possible. */
-export async function pushLayer(pushing: Pushing, layer: LayerRecord, known: readonly KnownForm[]): Promise<PushedBlob> {
+export async function pushLayer(
+  pushing: Pushing,
+  layer: LayerRecord,
+  known: readonly KnownForm[],
+): Promise<PushedBlob> {
   const task = `push:${layer.diffId}`;
   const label = `${shortId(layer.diffId)} push`;
   const { onProgress } = pushing.options;
@@ -63,7 +67,9 @@ async function findForm(
   const { hasBlob, mountBlob } = await loadRegistry();
   const { repository, subject, context } = pushing;
   const how = requestOptions(pushing, layer.diffId);
-  const forms = [...known, ...keptForms(context, layer)].filter(({ descriptor }) => isWanted(pushing, layer, descriptor));
+  const forms = [...known, ...keptForms(context, layer)].filter(({ descriptor }) =>
+    isWanted(pushing, layer, descriptor),
+  );
   const foreign = forms.find(({ descriptor }) => isForeign(descriptor));
   if (foreign !== undefined) return outcomeOf(layer, foreign.descriptor, 'foreign');
   const seen = new Set<Digest>();
@@ -145,7 +151,9 @@ function outcomeOf(layer: LayerRecord, descriptor: Descriptor, outcome: PushedLa
   const { digest, size } = descriptor;
   const compression = digest === layer.diffId ? 'none' : (namedCompression(descriptor.mediaType) ?? 'gzip');
   return {
-    descriptor: isForeign(descriptor) ? descriptor : { mediaType: layerType(compression), digest, size, annotations: {} },
+    descriptor: isForeign(descriptor)
+      ? descriptor
+      : { mediaType: layerType(compression), digest, size, annotations: {} },
     pushed: { diffId: layer.diffId, digest, size, outcome },
   };
 }

@@ -53,8 +53,19 @@ export async function pushImage(
   const subject = canonicalName(target);
   const layers = await pushLayers(context, staging, repository, image, subject, options);
   const config = await pushConfig(context, repository, image, subject, options);
-  const manifest = manifestFor(context, image, config, layers.map(({ descriptor }) => descriptor));
-  const digest = await putManifest(repository, target.tag ?? 'latest', manifest, subject, requestOptions(subject, options));
+  const manifest = manifestFor(
+    context,
+    image,
+    config,
+    layers.map(({ descriptor }) => descriptor),
+  );
+  const digest = await putManifest(
+    repository,
+    target.tag ?? 'latest',
+    manifest,
+    subject,
+    requestOptions(subject, options),
+  );
   await rememberManifest(context, staging, image.id, manifest);
   return { id: image.id, reference: familiarName(target), digest, layers: layers.map(({ pushed }) => pushed) };
 }

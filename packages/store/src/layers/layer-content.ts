@@ -10,10 +10,7 @@ export interface LayerContent {
    * Lends the bytes to `use`. Resolves or rejects only when `use` has ended.
    * @throws StoreError what `use` throws; for a download what broke it
    */
-  read<Result>(
-    use: (source: BlobSource, signal: AbortSignal) => Promise<Result>,
-    signal: AbortSignal,
-  ): Promise<Result>;
+  read<Result>(use: (source: BlobSource, signal: AbortSignal) => Promise<Result>, signal: AbortSignal): Promise<Result>;
 }
 
 /** A run of bytes in a file that is complete. */
