@@ -1,10 +1,11 @@
 // A Docker engine of its own for one round: own data, own socket, no network, nothing of the machine's engine touched.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { undoLater } from './cleanup.mjs';
 import { unmountTree } from './file-systems.mjs';
+import { peakMemory, processorSeconds, processTree } from './process-tree.mjs';
 
 /** Debian's programs; another client in the PATH may be too new for this engine. */
 export const docker = '/usr/bin/docker';
@@ -68,37 +69,4 @@ async function answers(path) {
       .on('error', () => resolve(false))
       .end();
   });
-}
-
-function processTree(root) {
-  const children = new Map();
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    const parent = Number(statFields(pid)?.[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(pid)]);
-  }
-  const found = [root];
-  for (const pid of found) found.push(...(children.get(pid) ?? []));
-  return found;
-}
-
-/** Fields of /proc/PID/stat after the program's name, which may hold anything; undefined when the process has ended. */
-function statFields(pid) {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ');
-  } catch (error) {
-    if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
-    throw error;
-  }
-}
-
-/** User and system time, of the process and of its children that it has waited for; Linux counts in 1/100 s. */
-function processorSeconds(pid) {
-  const ticks = statFields(pid)?.slice(11, 15).map(Number) ?? [];
-  return ticks.reduce((sum, count) => sum + count, 0) / 100;
-}
-
-function peakMemory(pid) {
-  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(line?.[1] ?? NaN) * 1024;
 }

@@ -151,6 +151,7 @@ export async function versions() {
     buildah: ['buildah', '--version'],
     podman: ['podman', '--version'],
     'fuse-overlayfs': ['fuse-overlayfs', '--version'],
+    containerd: ['containerd', '--version'],
     docker: [docker, '--version'],
     tar: ['tar', '--version'],
     igzip: ['igzip', '--version'],

@@ -1,6 +1,6 @@
 // Measures layerstore next to other programs. See README.md.
 //
-//   node bench/run.mjs load|change|start|memory|drivers|all [--rounds N] [--on tmpfs,ext4] [--busy]
+//   node bench/run.mjs load|pull|change|start|memory|drivers|all [--rounds N] [--on tmpfs,ext4] [--busy]
 //
 // --busy: takes samples also while other programs use the processors; for trying the harness, not for figures.
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ import { fileSystems } from './file-systems.mjs';
 
 const benchmarks = {
   load: async (options) => (await import('./load.mjs')).load(options),
+  pull: async (options) => (await import('./pull.mjs')).pull(options),
   change: async (options) => (await import('./change.mjs')).change(options),
   start: async (options) => (await import('./start.mjs')).start(options),
   memory: async (options) => (await import('./memory.mjs')).memory(options),
