@@ -94,7 +94,7 @@ export class Transport implements Disposable {
       // Behind a proxy the names are the proxy's to look up.
       ...(proxy === undefined ? { lookup: lookupWithin(request.innermost) } : {}),
       ...(signal === undefined ? {} : { signal }),
-      ...(secure ? { ...this.certificatesOf(url), rejectUnauthorized: !request.insecure } : {}),
+      ...(secure ? this.tlsOptions(url, request.insecure) : {}),
     });
     sent.on('timeout', () => sent.destroy(new StallError(this.stall)));
     // The one who waits hears of it; what comes after that has no reader.
@@ -109,6 +109,12 @@ export class Transport implements Disposable {
     const made = makeAgent(secure, proxy);
     this.agents.set(key, made);
     return made;
+  }
+
+  /** Without verification no authority is needed, and reading all of a system's takes as long as many a request. */
+  private tlsOptions(url: URL, insecure: boolean): TlsFiles & { rejectUnauthorized: boolean } {
+    const { ca, ...client } = this.certificatesOf(url);
+    return { ...client, ...(ca === undefined || insecure ? {} : { ca }), rejectUnauthorized: !insecure };
   }
 
   private certificatesOf(url: URL): TlsFiles {
