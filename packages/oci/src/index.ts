@@ -46,6 +46,7 @@ export type { BlobSink } from './registry/blobs.js';
 export type { CredentialFilesOptions } from './registry/credential-files.js';
 export type { RemoteDetails, RemoteEntry, RemoteImageDetails } from './registry/inspect-remote.js';
 export type * from './registry/options.js';
+export type { RequestOptions } from './registry/manifests.js';
 export type { RemoteImage } from './registry/remote-image.js';
 export type { Repository } from './registry/repository.js';
 export type { UploadedBlob, UploadSession } from './registry/upload.js';

@@ -22,6 +22,8 @@ export function certificatesFor(hosts: readonly string[], options: RegistryOptio
   const trusted = options.authorities === undefined ? [] : [read(options.authorities)];
   for (const directory of options.certificateDirectories ?? []) {
     for (const host of hosts) {
+      // The host of a redirect is whatever the registry wrote.
+      if (!/^[\w[][\w.:[\]-]*$/.test(host)) continue;
       const place = join(directory, host);
       const names = list(place);
       if (names.length === 0) continue;

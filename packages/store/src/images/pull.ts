@@ -21,6 +21,7 @@ import type { PulledImage } from '../model.js';
 import { Staging } from '../staging.js';
 import { findImage } from './image-records.js';
 import { pendingOnExit } from './load.js';
+import { firstCandidate } from './first-candidate.js';
 import { familiar } from './names.js';
 import { findKeptBlob, storeImage, type KeptBlob } from './store-image.js';
 
@@ -40,32 +41,10 @@ export interface PullOptions extends OperationOptions {
  * @throws StoreError see `Images.pull`
  */
 export async function pullImage(context: StoreContext, text: string, options: PullOptions): Promise<PulledImage> {
-  const registry = await loadRegistry();
-  const candidates = registry.shortNameCandidates(text, options.registry?.shortNames);
-  const failures: StoreError[] = [];
-  for (const reference of candidates) {
-    using repository = await registry.Repository.open(reference, options.registry ?? {});
-    try {
-      return await pullReference(context, repository, reference, options);
-    } catch (error) {
-      if (candidates.length === 1 || !hasCode(error, ...nextCandidate)) throw error;
-      failures.push(error);
-    }
-  }
-  throw new StoreError('ERR_IMAGE_NOT_FOUND', failures.map(({ message }) => message).join('; '), {
-    subject: text,
-    hint: 'write the name with its registry',
-    cause: failures[0],
-  });
+  return await firstCandidate(text, options.registry ?? {}, (repository, reference) =>
+    pullReference(context, repository, reference, options),
+  );
 }
-
-/** After these a short name may still mean an image of the next registry. */
-const nextCandidate = [
-  'ERR_IMAGE_NOT_FOUND',
-  'ERR_REGISTRY_DENIED',
-  'ERR_REGISTRY_FAILED',
-  'ERR_REGISTRY_UNREACHABLE',
-] as const;
 
 /** Attempts at an image whose layers others remove meanwhile, or of which an earlier pull has left damaged bytes. */
 const ATTEMPTS = 3;

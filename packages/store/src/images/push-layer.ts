@@ -28,7 +28,7 @@ export interface Pushing {
   readonly options: OperationOptions & { readonly compression?: 'gzip' | 'zstd' };
 }
 
-interface PushedBlob {
+export interface PushedBlob {
   readonly descriptor: Descriptor;
   readonly pushed: PushedLayer;
 }

@@ -1,4 +1,4 @@
-import { StoreError, type Digest, type OperationOptions } from '@layerstore/core';
+import { digestOf, StoreError, type Digest, type OperationOptions } from '@layerstore/core';
 import {
   canonicalName,
   encodeManifest,
@@ -13,6 +13,7 @@ import {
   type Reference,
   type RegistryOptions,
   type Repository,
+  type RequestOptions,
 } from '@layerstore/oci';
 import { readDocument, stageDocument } from '../blobs.js';
 import type { StoreContext } from '../context.js';
@@ -20,13 +21,14 @@ import { Slots } from '../downloads/slots.js';
 import { pauseText } from '../downloads/download.js';
 import { layerStack } from '../layers/layer-records.js';
 import { publish } from '../layers/publish.js';
-import type { PushedImage, PushedLayer } from '../model.js';
+import type { PushedImage } from '../model.js';
 import { Staging } from '../staging.js';
 import { findImage, putImage, type ImageRecord } from './image-records.js';
 import { knownForms } from './layer-descriptors.js';
-import { pushLayer, type Pushing } from './push-layer.js';
+import { pushLayer, type PushedBlob, type Pushing } from './push-layer.js';
 import { resolveImage } from './resolve.js';
 import { putBlob } from './store-image.js';
+import { together } from '../together.js';
 
 export interface PushOptions extends OperationOptions {
   /** Form of the layers that have to be made: default gzip. When it is given, forms of another compression are not used. */
@@ -47,27 +49,61 @@ export async function pushImage(
 ): Promise<PushedImage> {
   const { image, reference } = resolveImage(context.database, nameOrId);
   const target = targetOf(nameOrId, reference, destination);
-  const { Repository: Repositories, putManifest } = await loadRegistry();
+  const { Repository: Repositories } = await loadRegistry();
   using repository = await Repositories.open(target, options.registry ?? {});
   await using staging = await Staging.create(context.paths);
   const subject = canonicalName(target);
   const layers = await pushLayers(context, staging, repository, image, subject, options);
-  const config = await pushConfig(context, repository, image, subject, options);
-  const manifest = manifestFor(
-    context,
-    image,
-    config,
-    layers.map(({ descriptor }) => descriptor),
-  );
-  const digest = await putManifest(
-    repository,
-    target.tag ?? 'latest',
-    manifest,
-    subject,
-    requestOptions(subject, options),
-  );
+  const manifest = await pushDocuments(context, repository, image, target, layers, options);
   await rememberManifest(context, staging, image.id, manifest);
-  return { id: image.id, reference: familiarName(target), digest, layers: layers.map(({ pushed }) => pushed) };
+  return {
+    id: image.id,
+    reference: familiarName(target),
+    digest: digestOf(manifest.bytes),
+    layers: layers.map(({ pushed }) => pushed),
+  };
+}
+
+interface Document {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+}
+
+/** Config, then manifest: it makes the image appear, when all that it names is there. */
+async function pushDocuments(
+  context: StoreContext,
+  repository: Repository,
+  image: ImageRecord,
+  target: Reference,
+  layers: readonly PushedBlob[],
+  options: PushOptions,
+): Promise<Document> {
+  const { putManifest } = await loadRegistry();
+  const subject = canonicalName(target);
+  const task = `manifest:${subject}`;
+  const label = familiarName(target);
+  const { onProgress, signal } = options;
+  const how = {
+    signal,
+    onPause: (milliseconds: number, reason: string): void =>
+      onProgress?.({ kind: 'wait', task, label, reason: pauseText(milliseconds, reason) }),
+  };
+  onProgress?.({ kind: 'start', task, label });
+  try {
+    const config = await pushConfig(context, repository, image, subject, how);
+    const manifest = manifestFor(
+      context,
+      image,
+      config,
+      layers.map(({ descriptor }) => descriptor),
+    );
+    await putManifest(repository, target.tag ?? 'latest', manifest, subject, how);
+    onProgress?.({ kind: 'end', task, label, outcome: 'done' });
+    return manifest;
+  } catch (error) {
+    onProgress?.({ kind: 'end', task, label, outcome: 'failed' });
+    throw error;
+  }
 }
 
 function targetOf(nameOrId: string, reference: string | undefined, destination: string | undefined): Reference {
@@ -93,28 +129,19 @@ async function pushLayers(
   image: ImageRecord,
   subject: string,
   options: PushOptions,
-): Promise<{ descriptor: Descriptor; pushed: PushedLayer }[]> {
+): Promise<PushedBlob[]> {
   const stack = layerStack(context.database, image.chainId);
   const forms = knownForms(context, stack, repository.domain);
   const slots = new Slots(AT_ONCE);
-  const stop = new AbortController();
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-  const pushing: Pushing = { context, staging, repository, subject, options: { ...options, signal } };
-  // The first failure stops the others, and it is the one that is reported.
-  const failures: unknown[] = [];
-  const results = stack.map(async (layer) => {
-    try {
+  return await together(
+    stack,
+    async (layer, signal) => {
       using _slot = await slots.take(signal);
+      const pushing: Pushing = { context, staging, repository, subject, options: { ...options, signal } };
       return await pushLayer(pushing, layer, forms.get(layer.diffId) ?? []);
-    } catch (error) {
-      failures.push(error);
-      stop.abort();
-      return undefined;
-    }
-  });
-  const done = await Promise.all(results);
-  if (failures.length > 0) throw failures[0];
-  return done.filter((layer) => layer !== undefined);
+    },
+    options.signal,
+  );
 }
 
 async function pushConfig(
@@ -122,11 +149,10 @@ async function pushConfig(
   repository: Repository,
   image: ImageRecord,
   subject: string,
-  options: PushOptions,
+  how: RequestOptions,
 ): Promise<BlobReference> {
   const { hasBlob, uploadBlob } = await loadRegistry();
   const bytes = readDocument(context.paths, image.id);
-  const how = requestOptions(subject, options);
   if (!(await hasBlob(repository, image.id, subject, how))) {
     const blob = { digest: image.id, size: bytes.length, open: (start: number) => bytes.subarray(start) };
     await uploadBlob(repository, blob, subject, how);
@@ -140,7 +166,7 @@ function manifestFor(
   image: ImageRecord,
   config: BlobReference,
   layers: readonly Descriptor[],
-): { bytes: Buffer; mediaType: string } {
+): Document {
   if (image.manifest !== undefined) {
     const bytes = readDocument(context.paths, image.manifest);
     const own = parseManifest(bytes, `manifest ${image.manifest}`, image.manifestType);
@@ -158,7 +184,7 @@ async function rememberManifest(
   context: StoreContext,
   staging: Staging,
   id: Digest,
-  manifest: { bytes: Buffer; mediaType: string },
+  manifest: Document,
 ): Promise<void> {
   const { database, paths } = context;
   if (findImage(database, id)?.manifest !== undefined) return;
@@ -174,12 +200,4 @@ async function rememberManifest(
       putImage(database, { ...image, manifest: document.digest, manifestType: manifest.mediaType });
     },
   });
-}
-
-function requestOptions(subject: string, { signal, onProgress }: PushOptions) {
-  return {
-    signal,
-    onPause: (milliseconds: number, reason: string): void =>
-      onProgress?.({ kind: 'wait', task: `push:${subject}`, label: subject, reason: pauseText(milliseconds, reason) }),
-  };
 }
