@@ -15,17 +15,21 @@ const inRoot = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 /** Programs and libraries that tests, demo and benchmarks compare layerstore with. */
 const peers = [
+  'apache2-utils',
   'attr',
   'btrfs-progs',
   'buildah',
   'bzip2',
+  'docker-registry',
   'docker.io',
   'e2fsprogs',
   'fish',
   'fuse-overlayfs',
+  'iproute2',
   'libarchive-tools',
   'libcap2-bin',
   'mmdebstrap',
+  'openssl',
   'pigz',
   'podman',
   'skopeo',

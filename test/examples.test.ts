@@ -5,7 +5,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DockerRegistry } from './support/docker-registry.js';
 import { makeDockerArchive, type LayerContent, type TestImage } from './support/image.js';
+import { need } from './support/programs.js';
 import { isRoot, mountsBelow, Scratch } from './support/scratch.js';
 
 const directory = fileURLToPath(new URL('../examples', import.meta.url));
@@ -145,5 +147,20 @@ describe.skipIf(!isRoot)('examples that mount (need root)', () => {
     const done = run('progress.mjs', [image.path, '0']);
     expect(done.status).toBe(1);
     expect(done.stderr).toMatch(/^ERR_ABORTED: /);
+  });
+
+  it('copy-image brings an image into another registry as it was', async (context) => {
+    need(context, 'docker-registry', 'skopeo');
+    await using one = await DockerRegistry.start(scratch.file('one'));
+    await using two = await DockerRegistry.start(scratch.file('two'));
+    const [from, to] = [`${one.host}/shell:1`, `${two.host}/mirror/shell:1`];
+    const put = ['copy', '-q', '--dest-tls-verify=false', `docker-archive:${image.path}`, `docker://${from}`];
+    execFileSync('skopeo', ['--insecure-policy', ...put]);
+    const done = run('copy-image.mjs', [from, to]);
+    expect(done).toMatchObject({ status: 0, stderr: '' });
+    const [, digest] = /is (sha256:[0-9a-f]{64})\n/.exec(done.stdout) ?? [];
+    expect(done.stdout).toMatch(
+      new RegExp(`^${from} is ${digest ?? ''}\n  sha256:\\S+ \\d+ bytes: uploaded\n${to} is ${digest ?? ''}\n$`),
+    );
   });
 });

@@ -5,8 +5,9 @@ import {
   shortId,
   type OperationOptions,
   type ProgressOutcome,
+  StoreError,
 } from '@layerstore/core';
-import type { BlobSource } from '@layerstore/archive';
+import type { BlobSource, WrittenBytes } from '@layerstore/archive';
 import type { BlobSink, Descriptor } from '@layerstore/oci';
 import type { LayerContent } from '../layers/layer-content.js';
 import type { RootPaths } from '../root.js';
@@ -90,6 +91,20 @@ export class Download implements LayerContent {
       this.spoilt ||= hasCode(error, ...damage);
       throw error;
     }
+  }
+
+  /**
+   * Makes sure that the complete blob is there and is the one that is meant, if nobody has read it yet.
+   * @param hash reads the source to its end
+   * @throws StoreError as {@link read}; ERR_DIGEST_MISMATCH
+   */
+  async verify(hash: (source: BlobSource) => Promise<WrittenBytes>, signal: AbortSignal): Promise<void> {
+    if (this.started !== undefined) return;
+    await this.read(async (source) => {
+      const { digest } = await hash(source);
+      if (digest === this.blob.digest) return;
+      throw new StoreError('ERR_DIGEST_MISMATCH', `the layer has the digest ${digest}`, { subject: this.blob.digest });
+    }, signal);
   }
 
   /** Ends it. @param rest whether what there is stays for a later pull; what is spoilt never does */

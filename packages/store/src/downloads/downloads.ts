@@ -1,4 +1,4 @@
-import type { OperationOptions } from '@layerstore/core';
+import type { Digest, OperationOptions } from '@layerstore/core';
 import type { Descriptor } from '@layerstore/oci';
 import type { RootPaths } from '../root.js';
 import { Download, type Fetch } from './download.js';
@@ -26,6 +26,11 @@ export class Downloads implements AsyncDisposable {
     const download = new Download(this.paths, blob, this.fetch, (signal) => this.slots.take(signal), this.onProgress);
     this.downloads.set(blob.digest, download);
     return download;
+  }
+
+  /** The one that {@link of} gave for a digest. */
+  known(digest: Digest): Download | undefined {
+    return this.downloads.get(digest);
   }
 
   /** True when bytes of an earlier pull may be why the bytes were wrong: a power cut leaves files with holes. */

@@ -1,4 +1,5 @@
-import { hasCode, StoreError, type Digest, type OperationOptions } from '@layerstore/core';
+import { renameSync } from 'node:fs';
+import { digestHex, hasCode, StoreError, type Digest, type OperationOptions } from '@layerstore/core';
 import type { ApplyLimits } from '@layerstore/archive';
 import {
   canonicalName,
@@ -19,6 +20,7 @@ import { fileContent } from '../layers/layer-content.js';
 import { unpackStack, type LayerInput } from '../layers/unpack-stack.js';
 import type { PulledImage } from '../model.js';
 import { Staging } from '../staging.js';
+import { together } from '../together.js';
 import { findImage } from './image-records.js';
 import { pendingOnExit } from './load.js';
 import { firstCandidate } from './first-candidate.js';
@@ -130,7 +132,7 @@ async function pullOnce(
   await using _leftovers = pendingOnExit(context, staging);
   const inputs = image.layers.map((blob, at) => layerInput(context, image, blob, at, downloads));
   await using stack = await unpackStack(context, staging, inputs, options);
-  const layerBlobs = options.keepBlobs === true ? await keepDownloads(context, staging, image, downloads) : [];
+  const layerBlobs = options.keepBlobs === true ? await keepDownloads(context, staging, image, downloads, options) : [];
   // Before the content is synced: the kernel need not write what is thrown away.
   downloads.discard();
   await downloads[Symbol.asyncDispose]();
@@ -168,25 +170,35 @@ function layerInput(
   return { diffId, digest: blob.digest, size: blob.size, content };
 }
 
-/** Takes the files of the downloads over into the staging of the image, synced. */
+/**
+ * Takes the files of the downloads over into the staging of the image, synced. What was not needed for unpacking, because the layer is there,
+ * is fetched for this.
+ */
 async function keepDownloads(
   context: StoreContext,
   staging: Staging,
   image: RemoteImage,
   downloads: Downloads,
+  options: PullOptions,
 ): Promise<KeptBlob[]> {
-  const { renameSync } = await import('node:fs');
-  const kept = new Map<Digest, KeptBlob>();
+  const workers = await context.workers();
+  const wanted = new Map<Digest, KeptBlob>();
   for (const [at, blob] of image.layers.entries()) {
     const { digest, size, mediaType } = blob;
-    const { path } = downloads.of(blob);
     const diffId = image.diffIds[at];
-    if (path === undefined || diffId === undefined || digest === diffId || kept.has(digest)) continue;
-    const from = staging.file(`blob-${digest.slice('sha256:'.length)}`);
-    renameSync(path, from);
-    kept.set(digest, { from, to: blobPath(context.paths, digest), digest, size, diffId, mediaType });
+    if (diffId === undefined || digest === diffId || findKeptBlob(context.database, digest) !== undefined) continue;
+    const from = staging.file(`blob-${digestHex(digest)}`);
+    wanted.set(digest, { from, to: blobPath(context.paths, digest), digest, size, diffId, mediaType });
   }
-  const workers = await context.workers();
-  if (kept.size > 0) await workers.run({ kind: 'sync', path: staging.path });
-  return [...kept.values()];
+  await together(
+    [...wanted.values()],
+    async ({ digest, from }, signal) => {
+      const download = downloads.known(digest);
+      await download?.verify((source) => workers.run({ kind: 'hash', source }, { signal }), signal);
+      if (download?.path !== undefined) renameSync(download.path, from);
+    },
+    options.signal,
+  );
+  if (wanted.size > 0) await workers.run({ kind: 'sync', path: staging.path });
+  return [...wanted.values()];
 }
