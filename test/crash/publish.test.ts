@@ -4,21 +4,26 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { LayerStore, type CheckReport } from '@layerstore/store';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DockerRegistry } from '../support/docker-registry.js';
 import { makeDockerArchive, threeLayers, type TestImage } from '../support/image.js';
-import { isRoot, mountsBelow, Scratch } from '../support/scratch.js';
+import { need } from '../support/programs.js';
+import { hasProgram, isRoot, mountsBelow, Scratch } from '../support/scratch.js';
 
 const victim = fileURLToPath(new URL('victim.mjs', import.meta.url));
 
 interface Case {
   readonly name: string;
-  /** The operation of victim.mjs and its arguments; `IMAGE` stands for the archive. */
+  /** The operation of victim.mjs and its arguments; `IMAGE` stands for the archive, `REFERENCE` for the same image in a registry. */
   readonly operation: readonly string[];
+  /** Once at each kind of step suffices for what differs from another command only before its publication. */
+  readonly kill?: 'at every step' | 'at every kind of step';
   /** What must be there afterwards, whatever happened. */
   readonly keeps: readonly string[];
 }
 
 const cases: readonly Case[] = [
   { name: 'load', operation: ['load', 'IMAGE'], keeps: ['base:latest'] },
+  { name: 'pull', operation: ['pull', 'REFERENCE'], kill: 'at every kind of step', keeps: ['base:latest'] },
   { name: 'tag', operation: ['tag', 'base', 'second:name'], keeps: ['base:latest'] },
   { name: 'create', operation: ['create', 'base', 'fresh'], keeps: ['base:latest'] },
   { name: 'mount', operation: ['mount', 'box'], keeps: ['base:latest'] },
@@ -31,6 +36,8 @@ const cases: readonly Case[] = [
 describe.skipIf(!isRoot)('a store killed in the middle of a publication (needs root)', () => {
   let scratch: Scratch;
   let fresh: TestImage;
+  let registry: DockerRegistry | undefined;
+  let reference = '';
 
   beforeAll(async () => {
     scratch = new Scratch('crash');
@@ -45,17 +52,26 @@ describe.skipIf(!isRoot)('a store killed in the middle of a publication (needs r
     await store.images.load({ path: base.path });
     await store.images.load({ path: spare.path });
     await store.containers.create('base', { name: 'box' });
+    if (!hasProgram('docker-registry') || !hasProgram('skopeo')) return;
+    registry = await DockerRegistry.start(scratch.file('registry'));
+    reference = `${registry.host}/fresh:latest`;
+    const put = ['copy', '-q', '--dest-tls-verify=false', `docker-archive:${fresh.path}`, `docker://${reference}`];
+    execFileSync('skopeo', ['--insecure-policy', ...put]);
   });
-  afterAll(() => scratch[Symbol.dispose]());
+  afterAll(async () => {
+    await registry?.[Symbol.asyncDispose]();
+    scratch[Symbol.dispose]();
+  });
 
   const run = (root: string, killAt: number, operation: readonly string[]) => {
-    const argv = operation.map((word) => (word === 'IMAGE' ? fresh.path : word));
+    const argv = operation.map((word) => (word === 'IMAGE' ? fresh.path : word === 'REFERENCE' ? reference : word));
     return spawnSync(process.execPath, [victim, root, 'overlay2', String(killAt), ...argv], { encoding: 'utf8' });
   };
 
-  it.each(cases)(
+  it.for(cases)(
     '$name: every step leaves it sound, and prune leaves nothing over',
-    async ({ name, operation, keeps }) => {
+    async ({ name, operation, kill, keeps }, context) => {
+      if (operation.includes('REFERENCE')) need(context, 'docker-registry', 'skopeo');
       const copyOf = (suffix: string): string => {
         const root = scratch.file(`${name}-${suffix}`);
         execFileSync('cp', ['-a', scratch.file('template'), root]);
@@ -66,6 +82,7 @@ describe.skipIf(!isRoot)('a store killed in the middle of a publication (needs r
       const steps = JSON.parse(counting.stdout) as string[];
       expect(steps.length).toBeGreaterThan(0);
       for (const [index, step] of steps.entries()) {
+        if (kill === 'at every kind of step' && steps.indexOf(step) < index) continue;
         const root = copyOf(String(index));
         const killed = run(root, index + 1, operation);
         expect({ step, signal: killed.signal }).toEqual({ step, signal: 'SIGKILL' });
@@ -89,11 +106,14 @@ describe.skipIf(!isRoot)('a store killed in the middle of a publication (needs r
   async function again(store: LayerStore, operation: readonly string[], step: string): Promise<void> {
     const [verb, first = '', second = ''] = operation;
     if (verb === 'load') await store.images.load({ path: fresh.path });
+    if (verb === 'pull') await store.images.pull(reference);
     if (verb === 'commit') await store.containers.commit(first, second);
     if (verb === 'tag') await store.images.tag(first, second);
     const names = (await store.images.list()).flatMap((image) => image.references);
     if (verb === 'load')
       expect({ step, names }).toEqual({ step, names: expect.arrayContaining(['fresh:latest']) as string[] });
+    if (verb === 'pull')
+      expect({ step, names }).toEqual({ step, names: expect.arrayContaining([reference]) as string[] });
   }
 });
 

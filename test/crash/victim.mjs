@@ -14,6 +14,7 @@ subscribe('layerstore:step', ({ name }) => {
 
 const operations = {
   load: (store, path) => store.images.load({ path }),
+  pull: (store, reference) => store.images.pull(reference),
   tag: (store, from, to) => store.images.tag(from, to),
   create: (store, image, name) => store.containers.create(image, { name }),
   mount: (store, name) => store.containers.mount(name),
