@@ -14,6 +14,11 @@ export interface LayerTree {
   readonly dialect: Dialect;
   /** The owners in the directory are the host's; archives hold those inside the container. */
   readonly idMaps?: IdMaps;
+  /**
+   * Absolute path of a file in an existing directory, for the `aufs` dialect: when an archive has been applied, it holds the
+   * layer's markers, so that nobody needs to look for them.
+   */
+  readonly markerList?: string;
 }
 
 export type Dialect = 'overlay' | 'aufs' | 'complete';

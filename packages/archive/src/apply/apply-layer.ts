@@ -35,6 +35,11 @@ export interface AppliedLayer {
   readonly entries: number;
   /** Extended attributes that the file system cannot hold (`user.`, `security.selinux`, foreign ones). */
   readonly unsupportedXattrs: number;
+  /**
+   * Pseudo-links that the archive brought from an aufs branch. They hold the content of hard links in it and are not
+   * themselves in the layer; links that only a running aufs knew of are lost.
+   */
+  readonly pseudoLinks: number;
   readonly deferred: DeferredWork;
 }
 
@@ -71,8 +76,16 @@ export function applyLayer(source: ByteSource, options: ApplyOptions): AppliedLa
     if (tarSplitPath !== undefined) inlineLostContent(tarSplitPath, writer);
     const deferred = writer.finish();
     complete = true;
-    const { unsupportedXattrs } = writer;
-    return { diffId: bytes.digest(), tarSize: bytes.size, contentSize, entries, unsupportedXattrs, deferred };
+    const { unsupportedXattrs, pseudoLinks } = writer;
+    return {
+      diffId: bytes.digest(),
+      tarSize: bytes.size,
+      contentSize,
+      entries,
+      unsupportedXattrs,
+      pseudoLinks,
+      deferred,
+    };
   } catch (error) {
     throw bytes.failure ?? fromSystemError(error, tree.path);
   } finally {

@@ -31,7 +31,10 @@ export interface DeferredWork {
   readonly links: readonly DeferredLink[];
   /** The whole lower tree is hidden; the kernel obeys no opaque mark on a layer's root. */
   readonly opaqueRoot: boolean;
-  /** Directories with whiteouts, in overlay form, which hide something only where lower layers have the directory too. */
+  /**
+   * Directories with whiteouts, which in overlay form hide something only where lower layers have the directory too; in aufs
+   * form also those with other markers.
+   */
   readonly whiteouts: readonly string[];
 }
 
@@ -46,6 +49,8 @@ export class LayerWriter implements Disposable {
   readonly #marks: Marks;
   readonly #sideRoom: SideRoom;
   readonly #recorder: SplitRecorder | undefined;
+  /** Members of `.wh..wh.plnk`: further names that aufs gives to files while they are mounted. */
+  pseudoLinks = 0;
   readonly #pseudoLinks = new Map<string, Place>();
   /** Where the last member went: most often the next one goes there too. */
   #last: Directory;
@@ -179,6 +184,7 @@ export class LayerWriter implements Disposable {
 
   #addPseudoLink(name: Buffer, entry: TarEntry, content: () => Iterable<ContentChunk>): void {
     if (entry.type !== 'file' && entry.type !== 'hardlink') return;
+    this.pseudoLinks += 1;
     const place = { directory: this.#sideRoom.directory(), name: this.#sideRoom.freshName() };
     this.#addOrdinary(place, entry, content);
     this.#pseudoLinks.set(name.toString('latin1'), place);

@@ -5,6 +5,7 @@
  * never what the same archive puts there.
  */
 import { hasErrno, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR } from '@layerstore/linux';
+import { whiteoutOf } from '../tree/aufs-markers.js';
 import { isDirectory } from '../tree/file-kind.js';
 import type { Directory } from './directory.js';
 import type { LayerContents } from './layer-contents.js';
@@ -102,15 +103,21 @@ export function removeWhiteouts(contents: LayerContents, directory: Directory): 
   }
 }
 
-/** Markers of archives are stored as they are; only what the applier itself decides is marked here. */
+/**
+ * Markers of archives are stored as they are, but never beside what they hide: aufs would hide that too. There a file
+ * needs no whiteout, and a directory is marked opaque instead.
+ */
 class AufsMarks implements Marks {
   readonly #contents: LayerContents;
+  readonly #hidden: Place[] = [];
 
   constructor(contents: LayerContents) {
     this.#contents = contents;
   }
 
   hide(place: Place): void {
+    this.#hidden.push(place);
+    place.directory.holdsWhiteouts = true;
     const directory = contentDirectory(this.#contents, place);
     if (directory !== undefined) directory.cut = 'replaced';
     else if (this.#contents.directories.find(place.directory.pathOf(place.name)) !== undefined) {
@@ -120,6 +127,7 @@ class AufsMarks implements Marks {
 
   makeOpaque(directory: Directory, how: 'content' | 'replaced'): void {
     if (directory.cut !== 'replaced') directory.cut = how;
+    directory.holdsWhiteouts = true;
     const marker = Buffer.from(OPAQUE_MARKER);
     if (this.#contents.status(directory, marker) !== undefined) return;
     const fd = this.#contents.directories.open(directory);
@@ -128,7 +136,19 @@ class AufsMarks implements Marks {
   }
 
   finish(): void {
-    // The markers are on disk.
+    for (const place of this.#hidden) if (!place.directory.removed) this.#separate(place);
+  }
+
+  #separate(place: Place): void {
+    const status = this.#contents.status(place.directory, place.name);
+    if (status === undefined) return;
+    if (isDirectory(status)) {
+      const path = place.directory.pathOf(place.name);
+      const directory =
+        this.#contents.directories.find(path) ?? this.#contents.takeUp(place.directory, place.name, status);
+      this.makeOpaque(directory, 'replaced');
+    }
+    this.#contents.remove(place.directory, whiteoutOf(place.name));
   }
 }
 

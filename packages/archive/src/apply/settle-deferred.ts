@@ -1,6 +1,8 @@
 /** What a layer's archive leaves to its lower layers: links to their files, and the attributes of their directories. */
 import { fromSystemError, StoreError } from '@layerstore/core';
 import { nativeSyscalls, type FileStatus, type FileSyscalls } from '@layerstore/linux';
+import { writeMarkerList } from '../aufs/marker-list.js';
+import { readMarkers } from '../aufs/markers.js';
 import type { LayerTree } from '../layer-tree.js';
 import { isDirectory } from '../tree/file-kind.js';
 import { LayerStack, type StackEntry } from '../tree/stack.js';
@@ -41,7 +43,8 @@ export function settleDeferred(
     using directories = new Directories(syscalls, tree.path);
     using below = new LayerStack(lowers);
     using whole = deferred.links.length > 0 ? new LayerStack([tree, ...lowers]) : undefined;
-    new Settlement(tree, attributes, directories, below, whole).run(deferred);
+    const marked = new Settlement(tree, attributes, directories, below, whole).run(deferred);
+    if (tree.markerList !== undefined) writeMarkerList(tree.markerList, tree.path, readMarkers(tree.path, marked));
   } catch (error) {
     throw fromSystemError(error, tree.path);
   }
@@ -84,15 +87,18 @@ class Settlement {
     this.#members = new MemberWriter(this.#contents, attributes, this.#walker);
   }
 
-  run(deferred: DeferredWork): void {
+  /** Returns the directories that hold markers. */
+  run(deferred: DeferredWork): readonly string[] {
     this.#contents.takeUpRoot();
     this.#linkAll(deferred.links);
     const made = [...this.#directories.values()].filter((directory) => directory.state.kind === 'implied');
     for (const { path } of made) this.#complete({ path, holdsContent: true });
     for (const directory of deferred.directories) this.#complete(directory);
     if (deferred.opaqueRoot) this.#hideLowerRoots();
-    for (const path of deferred.whiteouts) this.#dropIdleWhiteouts(path);
+    if (this.#contents.dialect === 'overlay') for (const path of deferred.whiteouts) this.#dropIdleWhiteouts(path);
     finishDirectories(this.#directories, this.#attributes);
+    const marked = [...this.#directories.values()].filter((directory) => directory.holdsWhiteouts);
+    return [...new Set([...deferred.whiteouts, ...marked.map((directory) => directory.path)])];
   }
 
   /** Links to lower files first, then those to files of this layer, which may themselves be such links. */

@@ -9,7 +9,7 @@ import type { TreeFiles } from '../tree/tree-files.js';
 /** A name that the upper has something to say about. */
 export interface UpperName {
   readonly name: Buffer;
-  /** An entry of that name is there (in the overlay dialect it may be a whiteout). */
+  /** An entry of that name is there and not hidden beside its own whiteout (in the overlay dialect it may be a whiteout). */
   readonly present: boolean;
   /** A marker beside it deletes what the lower layers have under the name. */
   readonly deleted: boolean;
@@ -27,7 +27,11 @@ export function upperNames(upper: TreeFiles, dialect: Dialect, directory: Buffer
     else if (!isAufsMarker(name)) present.add(name.toString('latin1'));
   }
   return [...new Set([...present, ...deleted])]
-    .map((text) => ({ name: Buffer.from(text, 'latin1'), present: present.has(text), deleted: deleted.has(text) }))
+    .map((text) => ({
+      name: Buffer.from(text, 'latin1'),
+      present: present.has(text) && !deleted.has(text),
+      deleted: deleted.has(text),
+    }))
     .sort((one, two) => Buffer.compare(one.name, two.name));
 }
 

@@ -21,8 +21,12 @@ export function whiteoutOf(name: Buffer): Buffer {
 
 /** The name that a whiteout hides; `undefined` for any other name, the bookkeeping of aufs included. */
 export function hiddenBy(name: Buffer): Buffer | undefined {
-  return startsWith(name, prefix) && !startsWith(name, bookkeeping) ? name.subarray(prefix.length) : undefined;
+  if (!startsWith(name, prefix) || startsWith(name, bookkeeping)) return undefined;
+  const hidden = name.subarray(prefix.length);
+  return noNames.has(hidden.toString('latin1')) ? undefined : hidden;
 }
+
+const noNames: ReadonlySet<string> = new Set(['', '.', '..']);
 
 function startsWith(name: Buffer, start: Buffer): boolean {
   return name.length >= start.length && name.compare(start, 0, start.length, 0, start.length) === 0;

@@ -254,14 +254,16 @@ function inspectOverlay(parent: Part, name: Buffer): Verdict {
   return { part, last: opaque, redirect };
 }
 
-/** A whiteout hides what lies below its layer; a name beside it in the same layer stays (OCI image-spec, layer.md). */
+/**
+ * A whiteout hides the name also in its own layer, as aufs and fuse-overlayfs have it. (An archive may mean the lower name
+ * only, OCI image-spec, layer.md: applying it leaves no whiteout beside a name.)
+ */
 function inspectAufs(parent: Part, name: Buffer): Verdict {
   if (isAufsMarker(name)) return 'absent';
+  if (partOf(parent, whiteoutOf(name)) !== undefined) return 'deleted';
   const part = partOf(parent, name);
-  const deleted = () => partOf(parent, whiteoutOf(name)) !== undefined;
-  if (part === undefined) return deleted() ? 'deleted' : 'absent';
-  const last = !isDirectory(part.status) || isLastDirectory(part) || deleted();
-  return { part, last, redirect: undefined };
+  if (part === undefined) return 'absent';
+  return { part, last: !isDirectory(part.status) || isLastDirectory(part), redirect: undefined };
 }
 
 function inspectComplete(parent: Part, name: Buffer): Verdict {

@@ -22,7 +22,7 @@ import {
   type FileStatus,
   type Syscalls,
 } from '@layerstore/linux';
-import { readdirSync } from 'node:fs';
+import { readdirSync, type Dirent } from 'node:fs';
 import type { Xattr } from '../tar/entry.js';
 import { baseName, byBytes, parentOf, pathText } from './paths.js';
 
@@ -50,6 +50,17 @@ export class TreeFiles implements Disposable {
     try {
       const fd = this.#directory(directory);
       return readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer' }).sort(byBytes);
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return [];
+      throw this.#error(directory, error);
+    }
+  }
+
+  /** The same with the type of each, in no order. */
+  entries(directory: Buffer): Dirent<Buffer>[] {
+    try {
+      const fd = this.#directory(directory);
+      return readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer', withFileTypes: true });
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return [];
       throw this.#error(directory, error);
@@ -95,6 +106,15 @@ export class TreeFiles implements Disposable {
       const names = this.#syscalls.flistXattrs(fd).filter(isWanted);
       return withValues(names, (name) => this.#syscalls.fgetXattr(fd, name));
     });
+  }
+
+  /** Names of extended attributes, in no order. */
+  xattrNames(path: Buffer): Buffer[] {
+    return this.#guard(path, () => this.#syscalls.listXattrs(this.#procPath(path)));
+  }
+
+  removeXattr(path: Buffer, name: Buffer): void {
+    this.#guard(path, () => this.#syscalls.removeXattr(this.#procPath(path), name));
   }
 
   xattr(path: Buffer, name: string): Buffer | undefined {

@@ -1,5 +1,9 @@
 import { syncFileSystem, removeTree } from '@layerstore/linux';
 import { applyLayer } from '../apply/apply-layer.js';
+import { changeForm } from '../aufs/change-form.js';
+import { makeShadows } from '../aufs/make-shadows.js';
+import { planAufsForm } from '../aufs/plan-aufs-form.js';
+import { planOverlayForm } from '../aufs/plan-overlay-form.js';
 import { settleDeferred } from '../apply/settle-deferred.js';
 import type { ByteSource } from '../byte-source.js';
 import { compress } from '../compression/compress.js';
@@ -56,6 +60,13 @@ const runners: Runners = {
   },
   'remove-tree': ({ path }) => {
     removeTree(path);
+    return undefined;
+  },
+  'aufs-shadows': (job) => makeShadows(job),
+  'plan-overlay-form': ({ path, lowers }) => planOverlayForm(path, lowers),
+  'plan-aufs-form': ({ path, parked }) => planAufsForm(path, parked),
+  'change-form': ({ change, path, parking }) => {
+    changeForm(change, path, parking);
     return undefined;
   },
   hash: ({ source }, control) => {
