@@ -62,6 +62,23 @@ export function writeFileDurably(path: string, data: string | Uint8Array, mode =
   syncDirectory(directory);
 }
 
+/**
+ * Replaces a file by one with exactly this content and mode. Readers see the old or the new content, never a part; but
+ * nothing is synced: after a power cut it may be empty. For what can be made again.
+ */
+export function replaceFile(path: string, data: string | Uint8Array, mode = 0o600): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  reporting(path, () => {
+    try {
+      writeFileSync(temporary, data, { flag: 'wx', mode });
+      renameSync(temporary, path);
+    } catch (error) {
+      removeIfPresent(temporary);
+      throw error;
+    }
+  });
+}
+
 function writeAndSync(path: string, data: string | Uint8Array, mode: number): void {
   const fd = openSync(path, 'wx', mode);
   try {

@@ -15,12 +15,17 @@ export interface ShadedLayer {
 
 export interface ShadowsJob {
   readonly layers: readonly ShadedLayer[];
-  /** Positions in `layers`; without `above`, the shadow over an uppermost layer. */
-  readonly pairs: readonly { readonly above?: number; readonly below: number }[];
-  /** The directory of the shadows that exist, by name. */
-  readonly known: string;
-  /** Where the others are built, each under its name; without it they are only named. */
+  readonly pairs: readonly ShadowPair[];
+  /** Where what is missing is built, as `0` for the first pair and so on; without it, shadows are only named. */
   readonly staging?: string;
+}
+
+export interface ShadowPair {
+  /** Positions in `layers`; without `above`, the shadow over an uppermost layer. */
+  readonly above?: number;
+  readonly below: number;
+  /** The directory where shadows of this pair lie, by name. */
+  readonly known: string;
 }
 
 export interface ShadowsMade {
@@ -28,8 +33,8 @@ export interface ShadowsMade {
   readonly marked: readonly (readonly MarkedDirectory[])[];
   /** For each pair the name of its shadow; `undefined` where none is needed. */
   readonly names: readonly (string | undefined)[];
-  /** Those that were built. */
-  readonly built: readonly string[];
+  /** The pairs whose shadow was built. */
+  readonly built: readonly number[];
   /** Extended attributes of directories that the file system of the shadows could not hold. */
   readonly lostXattrs: number;
 }
@@ -42,16 +47,15 @@ export interface ShadowsMade {
 export function makeShadows(job: ShadowsJob): ShadowsMade {
   using layers = new Neighbours(job.layers);
   const names: (string | undefined)[] = [];
-  const built: string[] = [];
+  const built: number[] = [];
   let lostXattrs = 0;
-  for (const { above, below } of job.pairs) {
+  for (const [index, { above, below, known }] of job.pairs.entries()) {
     const directories = planShadow(above === undefined ? undefined : layers.at(above), layers.at(below));
     const name = directories.length === 0 ? undefined : shadowName(directories);
     names.push(name);
-    if (name === undefined || job.staging === undefined) continue;
-    if (built.includes(name) || existsSync(join(job.known, name))) continue;
-    lostXattrs += buildShadow(directories, join(job.staging, name));
-    built.push(name);
+    if (name === undefined || job.staging === undefined || existsSync(join(known, name))) continue;
+    lostXattrs += buildShadow(directories, join(job.staging, String(index)));
+    built.push(index);
   }
   return { marked: layers.markers(), names, built, lostXattrs };
 }

@@ -2,7 +2,7 @@
  * A layer's markers as they were at one moment, in a file beside the layer.
  */
 import { readFileSync } from 'node:fs';
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, hasErrno, nativeSyscalls, writeFileDurably } from '@layerstore/linux';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, hasErrno, nativeSyscalls, replaceFile } from '@layerstore/linux';
 import type { MarkedDirectory } from './markers.js';
 
 export interface AufsMarkerList {
@@ -20,10 +20,10 @@ export function layerIdentity(path: string): string {
   return `${status.inode}-${status.changedNs}`;
 }
 
-/** @throws StoreError ERR_NO_SPACE, ERR_IO */
+/** Not synced: what cannot be read counts as missing. @throws StoreError ERR_NO_SPACE, ERR_IO */
 export function writeMarkerList(file: string, layer: string, marked: readonly MarkedDirectory[]): void {
   const list: AufsMarkerList = { identity: layerIdentity(layer), marked };
-  writeFileDurably(file, JSON.stringify(list));
+  replaceFile(file, JSON.stringify(list));
 }
 
 /** `undefined` where there is no list, none that can be read, or the root has changed since. */

@@ -1,0 +1,184 @@
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { layerIdentity, readMarkerList, type ShadedLayer, type ShadowPair, writeMarkerList } from '@layerstore/archive';
+import type { LayerId } from '@layerstore/core';
+import { hasErrno } from '@layerstore/linux';
+import { readShadowNote, writeShadowNote, type ShadowNote } from './shadow-note.js';
+import type { ShadowParts } from './shadows.js';
+
+/** A layer of a stack. */
+export interface StackLayer {
+  readonly id: LayerId;
+  /** Absolute path of its directory. */
+  readonly path: string;
+  /** In overlay form nothing in it needs to be hidden. */
+  readonly form: 'aufs' | 'overlay';
+  /** Nobody writes into it any more: what was noted about it holds. */
+  readonly settled: boolean;
+}
+
+interface StackParts extends ShadowParts {
+  /** Where the notes and shadows of a layer are. */
+  readonly directoryOf: (id: LayerId) => string;
+}
+
+/** A place for a shadow: above the uppermost layer, or between a layer and the next. */
+interface Joint {
+  readonly kind: 'above' | 'below';
+  /** Position of the layer that it belongs to. */
+  readonly at: number;
+}
+
+/** One stack of layers and the shadows between them. */
+export class ShadowStack {
+  readonly #notes: (ShadowNote | undefined)[];
+  readonly #identities: readonly string[];
+  /** Names by joint; `undefined` where no shadow is needed. */
+  readonly #names = new Map<string, string | undefined>();
+
+  constructor(
+    private readonly layers: readonly StackLayer[],
+    private readonly parts: StackParts,
+  ) {
+    this.#identities = layers.map((layer) => layerIdentity(layer.path));
+    this.#notes = layers.map((layer, at) => (layer.settled ? this.#noteOf(layer, at) : undefined));
+  }
+
+  /** The directories of all layers with their shadows, uppermost first. */
+  async directories(shadows: 'named' | 'made'): Promise<string[]> {
+    const missing = this.#joints().filter((joint) => !this.#recall(joint));
+    if (missing.length > 0) await this.#find(missing, shadows);
+    return this.layers.flatMap((layer, at) => [
+      ...(at === 0 ? this.#directoryAt({ kind: 'above', at }) : []),
+      layer.path,
+      ...this.#directoryAt({ kind: 'below', at }),
+    ]);
+  }
+
+  #joints(): Joint[] {
+    const between = this.layers.slice(1).map((_, at): Joint => ({ kind: 'below', at }));
+    return this.layers.length === 0 ? [] : [{ kind: 'above', at: 0 }, ...between];
+  }
+
+  #directoryAt(joint: Joint): string[] {
+    const layer = this.layers[joint.at];
+    const name = this.#names.get(keyOf(joint));
+    return layer === undefined || name === undefined ? [] : [join(this.parts.directoryOf(layer.id), name)];
+  }
+
+  /** What the note says about a joint, if the note holds and the shadow is there. */
+  #recall(joint: Joint): boolean {
+    const note = this.#notes[joint.at];
+    const layer = this.layers[joint.at];
+    if (note === undefined || layer === undefined) return false;
+    let name = note.above;
+    if (joint.kind === 'below') {
+      name = note.below?.identity === this.#identities[joint.at + 1] ? note.below?.name : undefined;
+    }
+    if (name === undefined) return false;
+    if (name !== null && !existsSync(join(this.parts.directoryOf(layer.id), name))) return false;
+    this.#names.set(keyOf(joint), name ?? undefined);
+    return true;
+  }
+
+  async #find(joints: readonly Joint[], shadows: 'named' | 'made'): Promise<void> {
+    const involved = [...new Set(joints.flatMap(({ kind, at }) => (kind === 'above' ? [at] : [at, at + 1])))];
+    const job = {
+      layers: involved.map((at) => this.#shaded(at)),
+      pairs: joints.map((joint) => this.#pair(joint, involved)),
+    };
+    if (shadows === 'named') {
+      const { names } = await this.parts.work.shadows(job);
+      for (const [index, joint] of joints.entries()) this.#names.set(keyOf(joint), names[index]);
+      return;
+    }
+    const { home, work, logger } = this.parts;
+    await using staged = await home.staging.enter();
+    const made = await work.shadows({ ...job, staging: staged.path });
+    if (made.built.length > 0) await home.trees.sync(staged.path);
+    if (made.lostXattrs > 0) {
+      logger?.warn({ home: home.path, count: made.lostXattrs }, 'directories of a view lack extended attributes');
+    }
+    for (const [index, joint] of joints.entries()) {
+      const name = made.names[index];
+      this.#names.set(keyOf(joint), name);
+      if (name !== undefined && made.built.includes(index)) this.#publish(staged.entry(String(index)), joint, name);
+    }
+    this.#noteFound(joints, involved, made.marked);
+  }
+
+  #shaded(at: number): ShadedLayer {
+    const layer = this.#layer(at);
+    if (layer.form === 'overlay') return { path: layer.path, marked: [] };
+    const marked = layer.settled ? readMarkerList(this.#markerList(layer), layer.path) : undefined;
+    return { path: layer.path, ...(marked === undefined ? {} : { marked }) };
+  }
+
+  #pair({ kind, at }: Joint, involved: readonly number[]): ShadowPair {
+    const known = this.parts.directoryOf(this.#layer(at).id);
+    if (kind === 'above') return { below: involved.indexOf(at), known };
+    return { above: involved.indexOf(at), below: involved.indexOf(at + 1), known };
+  }
+
+  /** Another process may have made the same one. */
+  #publish(from: string, { at }: Joint, name: string): void {
+    const directory = this.parts.directoryOf(this.#layer(at).id);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    try {
+      renameSync(from, join(directory, name));
+    } catch (error) {
+      if (!hasErrno(error, 'EEXIST', 'ENOTEMPTY')) throw error;
+    }
+  }
+
+  #noteFound(joints: readonly Joint[], involved: readonly number[], marked: readonly ShadedLayer['marked'][]): void {
+    for (const [index, at] of involved.entries()) {
+      const layer = this.#layer(at);
+      if (!layer.settled || layer.form === 'overlay') continue;
+      mkdirSync(this.parts.directoryOf(layer.id), { recursive: true, mode: 0o700 });
+      const list = this.#markerList(layer);
+      if (readMarkerList(list, layer.path) === undefined) writeMarkerList(list, layer.path, marked[index] ?? []);
+      if (joints.some((joint) => joint.at === at)) this.#writeNote(at);
+    }
+  }
+
+  #writeNote(at: number): void {
+    const before = this.#notes[at];
+    const found = (kind: Joint['kind']): string | null | undefined => {
+      const key = keyOf({ kind, at });
+      return this.#names.has(key) ? (this.#names.get(key) ?? null) : undefined;
+    };
+    const above = found('above') ?? before?.above;
+    const name = found('below');
+    const below = this.#identities[at + 1];
+    const next = this.layers[at + 1];
+    const fresh =
+      name === undefined || below === undefined || next?.form !== 'aufs' ? undefined : { identity: below, name };
+    const lower = fresh ?? before?.below;
+    const note: ShadowNote = {
+      identity: this.#identities[at] ?? '',
+      ...(above === undefined ? {} : { above }),
+      ...(lower === undefined ? {} : { below: lower }),
+    };
+    writeShadowNote(join(this.parts.directoryOf(this.#layer(at).id), 'note'), note);
+  }
+
+  #noteOf(layer: StackLayer, at: number): ShadowNote | undefined {
+    const note = readShadowNote(join(this.parts.directoryOf(layer.id), 'note'));
+    return note?.identity === this.#identities[at] ? note : undefined;
+  }
+
+  #markerList(layer: StackLayer): string {
+    return join(this.parts.directoryOf(layer.id), 'markers');
+  }
+
+  #layer(at: number): StackLayer {
+    const layer = this.layers[at];
+    if (layer === undefined) throw new RangeError(`the stack has no layer ${at}`);
+    return layer;
+  }
+}
+
+function keyOf({ kind, at }: Joint): string {
+  return `${kind} ${at}`;
+}

@@ -1,0 +1,180 @@
+/**
+ * How the views of an aufs home are mounted, by each engine.
+ *
+ * | engine           | layers in the plan                                    | writable layer              |
+ * | ---------------- | ----------------------------------------------------- | --------------------------- |
+ * | `aufs`           | the directories as branches                           | the first branch, as it is  |
+ * | `overlay`        | the directories as lowers, shadow layers between them | the upper, in overlay form  |
+ * | `fuse-overlayfs` | the directories as lowers: it understands aufs layers | none: views are read-only   |
+ */
+import { lstatSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LayerTree } from '@layerstore/archive';
+import type { IdMaps, LayerId } from '@layerstore/core';
+import { nativeSyscalls, type MountPlan } from '@layerstore/linux';
+import type { PlanOptions } from '../driver.js';
+import type { Home } from '../home/home.js';
+import { unlessAbsent } from '../home/optional-file.js';
+import { contextOption } from '../overlay2/mount-options.js';
+import type { AufsWork } from './aufs-work.js';
+import type { AufsEngine } from './engine.js';
+import type { LayerRecords } from './layer-records.js';
+import type { OverlayForms } from './overlay-forms.js';
+import type { StackLayer } from './shadow-stack.js';
+import type { Shadows } from './shadows.js';
+import type { ShortNames } from './short-names.js';
+
+export interface ViewPlanParts {
+  readonly home: Home;
+  readonly engine: AufsEngine;
+  readonly records: LayerRecords;
+  readonly forms: OverlayForms;
+  readonly shadows: Shadows;
+  readonly shortNames: ShortNames;
+  readonly work: AufsWork;
+  /** Options of every overlay. */
+  readonly overlayOptions: readonly string[];
+  /** Options of every aufs. */
+  readonly aufsOptions: readonly string[];
+  readonly idMaps: IdMaps | undefined;
+}
+
+/** Whether what a plan needs is only named, or made. */
+type Readiness = 'named' | 'made';
+
+export class ViewPlans {
+  constructor(private readonly parts: ViewPlanParts) {}
+
+  /** The plan of a view, without changing anything. */
+  async describe(id: LayerId, options: PlanOptions): Promise<MountPlan> {
+    return this.#plan(id, options, 'named');
+  }
+
+  /** The same with everything on disk that the mount needs. */
+  async prepare(id: LayerId, options: PlanOptions): Promise<MountPlan> {
+    const { forms, shadows, engine } = this.parts;
+    await forms.settle(id);
+    if (this.#isWritable(id, options)) {
+      await shadows.forget(id);
+      if (engine === 'overlay' && (await this.#needsUnion(id))) await this.#openForm(id);
+    }
+    return this.#plan(id, options, 'made');
+  }
+
+  /** The directory of a layer in the form that it has. */
+  async tree(id: LayerId): Promise<LayerTree> {
+    const { forms, records, idMaps, home } = this.parts;
+    if (!home.readOnly) await forms.settle(id);
+    const form = { path: records.path('diff', id), dialect: forms.formOf(id) };
+    return idMaps === undefined ? form : { ...form, idMaps };
+  }
+
+  async trees(ids: readonly LayerId[]): Promise<LayerTree[]> {
+    return Promise.all(ids.map((id) => this.tree(id)));
+  }
+
+  async #plan(id: LayerId, options: PlanOptions, readiness: Readiness): Promise<MountPlan> {
+    const writable = this.#isWritable(id, options);
+    const parents = this.parts.records.parents(id);
+    if (parents.length === 0 && !(await this.#needsUnion(id))) {
+      const path = this.parts.records.path('diff', id);
+      return writable ? { kind: 'directory', path } : { kind: 'bind', source: path, readOnly: true };
+    }
+    const label = options.mountLabel ?? '';
+    const labels = label === '' ? [] : [contextOption(label)];
+    switch (this.parts.engine) {
+      case 'aufs':
+        return this.#aufs(id, parents, writable, labels);
+      case 'overlay':
+        return this.#overlay(id, parents, { writable, labels, readiness });
+      case 'fuse-overlayfs':
+        return this.#fuse(id, parents, labels);
+    }
+  }
+
+  #aufs(id: LayerId, parents: readonly LayerId[], writable: boolean, labels: readonly string[]): MountPlan {
+    const branches = this.#visible([id, ...parents]).map((layer) => layer.path);
+    return { kind: 'aufs', branches, writable, options: [...this.parts.aufsOptions, ...labels] };
+  }
+
+  async #overlay(
+    id: LayerId,
+    parents: readonly LayerId[],
+    how: { readonly writable: boolean; readonly labels: readonly string[]; readonly readiness: Readiness },
+  ): Promise<MountPlan> {
+    const { shadows, shortNames, forms, records, overlayOptions } = this.parts;
+    const visible = this.#visible([id, ...parents]);
+    const stack = how.writable ? visible.slice(1) : visible;
+    const shaded = how.readiness === 'made' ? await shadows.make(stack) : await shadows.name(stack);
+    const needed = how.writable ? 1 : 2;
+    const lowers = shaded.length >= needed ? shaded : [...shaded, this.#emptyDirectory()];
+    const nameOf = (path: string): string =>
+      how.readiness === 'made' ? shortNames.require(path) : shortNames.nameOf(path);
+    return {
+      kind: 'overlay',
+      lowers,
+      ...(how.writable ? { upper: { path: records.path('diff', id), work: forms.workDirectory(id) } } : {}),
+      options: [...overlayOptions, ...how.labels],
+      short: { base: shortNames.path, lowers: lowers.map(nameOf) },
+    };
+  }
+
+  #fuse(id: LayerId, parents: readonly LayerId[], labels: readonly string[]): MountPlan {
+    const layers = this.#visible([id, ...parents]).map((layer) => layer.path);
+    const lowers = layers.length >= 2 ? layers : [...layers, this.#emptyDirectory()];
+    return { kind: 'overlay', lowers, options: labels, program: 'fuse-overlayfs' };
+  }
+
+  /** What stands for the lower layers where there are none. */
+  #emptyDirectory(): string {
+    const path = join(this.parts.home.state, 'empty');
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    return path;
+  }
+
+  /** The layers of a stack down to the first whose root is opaque. */
+  #visible(ids: readonly LayerId[]): StackLayer[] {
+    const layers = ids.map((id, index) => this.#layer(id, index > 0 || this.#hasChild(id)));
+    const last = layers.findIndex(hidesAllBelow);
+    return last < 0 ? layers : layers.slice(0, last + 1);
+  }
+
+  #layer(id: LayerId, settled: boolean): StackLayer {
+    const { records, forms } = this.parts;
+    const form = forms.formOf(id) === 'overlay' ? 'overlay' : 'aufs';
+    return { id, path: records.path('diff', id), form, settled: settled && form === 'aufs' };
+  }
+
+  #isWritable(id: LayerId, options: PlanOptions): boolean {
+    const { home, engine } = this.parts;
+    if (options.readOnly === true || home.readOnly || engine === 'fuse-overlayfs') return false;
+    return !this.#hasChild(id);
+  }
+
+  #hasChild(id: LayerId): boolean {
+    return this.parts.records.children.of(id) !== undefined;
+  }
+
+  /** False for a base layer that is its own view, because there is nothing in it to be hidden. */
+  async #needsUnion(id: LayerId): Promise<boolean> {
+    const { records, engine, forms, work } = this.parts;
+    if (records.parents(id).length > 0 || forms.formOf(id) === 'overlay') return true;
+    // Docker shows the directory itself.
+    if (engine === 'aufs') return false;
+    const { marked } = await work.shadows({ layers: [{ path: records.path('diff', id) }], pairs: [] });
+    return marked.some((directories) => directories.length > 0);
+  }
+
+  async #openForm(id: LayerId): Promise<void> {
+    const { forms, records } = this.parts;
+    const lowers = await this.trees(records.parents(id));
+    const hidesAll = hidesAllBelow(this.#layer(id, false));
+    await forms.open(id, () => (hidesAll ? [] : lowers));
+  }
+}
+
+/** True when nothing of the lower layers is to be seen: there is an opaque mark at the layer's root. */
+function hidesAllBelow({ path, form }: StackLayer): boolean {
+  if (form === 'aufs') return unlessAbsent(() => lstatSync(join(path, '.wh..wh..opq'))) !== undefined;
+  return nativeSyscalls().getXattr(path, 'trusted.overlay.opaque')?.toString() === 'y';
+}
