@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { hostRoot, StoreError } from '@layerstore/core';
 import { backingFileSystem, supportsDirperm1 } from '@layerstore/linux';
@@ -64,7 +64,7 @@ async function assemble(
       return mountsOver(records.path('mnt', id), [path, name, `${shortNames.path}/${name}`]);
     },
   });
-  const dirperm1 = chosen.engine === 'aufs' ? await supportsDirperm1(home.state) : undefined;
+  const dirperm1 = chosen.engine === 'aufs' ? await probeDirperm1(home) : undefined;
   const aufsOptions = dirperm1 === true ? ['dirperm1'] : [];
   const { engine } = chosen;
   const plans = new ViewPlans({
@@ -81,6 +81,11 @@ async function assemble(
   });
   const folders = new LayerFolders({ home, mounter, records, forms, shadows, root: hostRoot(idMaps) });
   return new AufsDriver({ home, chosen, dirperm1, records, folders, forms, shadows, shortNames, plans, logger });
+}
+
+async function probeDirperm1(home: Home): Promise<boolean> {
+  mkdirSync(home.state, { recursive: true, mode: 0o700 });
+  return supportsDirperm1(home.state);
 }
 
 /** The directory itself, or where it will lie. */

@@ -143,7 +143,7 @@ export function diffTests(conformance: Conformance): void {
     await home.diffs.diff(base, undefined, { path: tar });
     await home.driver.create(sibling);
     await home.tools.mounter.withMount(
-      await home.driver.plan(sibling, { readOnly: true }),
+      await home.driver.openView(sibling, { readOnly: true }),
       home.driver.mountPoint(sibling),
       async () => {
         await expect(home.diffs.applyDiff(sibling, { path: tar })).rejects.toMatchObject({ code: 'ERR_BUSY' });

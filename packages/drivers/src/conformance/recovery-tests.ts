@@ -27,7 +27,7 @@ export function recoveryTests(conformance: Conformance): void {
     const before = await home.inView(base, treeFacts);
     const left = join(stagingOf(home), 'left-behind');
     mkdirSync(left);
-    await home.tools.mounter.mount(await home.driver.plan(base, { readOnly: true }), join(left, 'layer'));
+    await home.tools.mounter.mount(await home.driver.openView(base, { readOnly: true }), join(left, 'layer'));
     await home.reopen();
     expect(readdirSync(stagingOf(home))).toEqual([]);
     expect(await home.inView(base, treeFacts)).toEqual(before);

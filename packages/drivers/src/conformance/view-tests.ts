@@ -61,7 +61,7 @@ export function viewTests(conformance: Conformance): void {
     await makeBase(home);
     await home.driver.create(snapshot, { parent: base });
     for (const id of [base, snapshot]) {
-      const plan = await home.driver.plan(id, { readOnly: true });
+      const plan = await home.driver.openView(id, { readOnly: true });
       const expected = await home.inView(id, treeFacts);
       await home.tools.mounter.withMount(plan, home.driver.mountPoint(id), (view) => {
         expect(treeFacts(view)).toEqual(expected);
@@ -154,7 +154,7 @@ export function viewTests(conformance: Conformance): void {
 /** A driver without mounts still mounts for a read-only view. */
 async function mountSomehow(home: OpenedHome): Promise<string> {
   const { driver } = home;
-  const plan = await driver.plan(snapshot);
-  const mounted = plan.kind === 'directory' ? await driver.plan(snapshot, { readOnly: true }) : plan;
+  const plan = await driver.openView(snapshot);
+  const mounted = plan.kind === 'directory' ? await driver.openView(snapshot, { readOnly: true }) : plan;
   return home.tools.mounter.mount(mounted, driver.mountPoint(snapshot));
 }
