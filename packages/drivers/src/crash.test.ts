@@ -50,7 +50,9 @@ describe.skipIf(process.geteuid?.() !== 0)('a process that is killed with -9 (ne
 
   /** The content of a layer's view. */
   const view = async (driver: GraphDriver, id = victim): Promise<Record<string, string>> =>
-    new Mounter().withMount(await driver.openView(id), driver.mountPoint(id), (path) => Promise.resolve(treeFacts(path)));
+    new Mounter().withMount(await driver.openView(id), driver.mountPoint(id), (path) =>
+      Promise.resolve(treeFacts(path)),
+    );
 
   const makeBase = async (driver: GraphDriver): Promise<Record<string, string>> => {
     await driver.create(base);

@@ -1,3 +1,6 @@
+export { openAufs, type AufsOptions } from './aufs/open-aufs.js';
+export type { AufsDriver } from './aufs/aufs-driver.js';
+export type { AufsEngine } from './aufs/engine.js';
 export * from './driver.js';
 export type { DriverOptions } from './driver-options.js';
 export * from './layer-diffs.js';
@@ -5,3 +8,4 @@ export * from './views/layer-views.js';
 export { detectDriver } from './detect-driver.js';
 export { statePath } from './home/state-directory.js';
 export { driverNames, isDriverName, openDriver, type DriverName } from './registry.js';
+export { layerFiles } from './layer-files.js';

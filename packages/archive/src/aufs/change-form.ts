@@ -22,7 +22,7 @@ import {
 import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import { isAufsMarker, whiteoutOf } from '../tree/aufs-markers.js';
 import { fileKind, isWhiteoutDevice } from '../tree/file-kind.js';
-import type { DirectoryChange, FormChange, ParkedEntry } from './form-change.js';
+import type { DirectoryChange, FormChange, OverlayMarkFamily, ParkedEntry } from './form-change.js';
 
 /**
  * Performs a planned change. Every step may have been done before: a change that was interrupted is performed again from its
@@ -33,7 +33,7 @@ import type { DirectoryChange, FormChange, ParkedEntry } from './form-change.js'
  */
 export function changeForm(change: FormChange, path: string, parking: string): void {
   try {
-    using work = new FormWork(nativeSyscalls(), path, parking);
+    using work = new FormWork(nativeSyscalls(), change.marks, path, parking);
     for (const directory of change.directories) {
       if (change.to === 'overlay') work.toOverlay(directory);
       else work.toAufs(directory);
@@ -44,7 +44,6 @@ export function changeForm(change: FormChange, path: string, parking: string): v
   }
 }
 
-const TRUSTED_OPAQUE = Buffer.from('trusted.overlay.opaque');
 const YES = Buffer.from('y');
 const opaqueMarker = Buffer.from(OPAQUE_MARKER);
 /** The empty file that all whiteouts of an aufs branch are hard links of. */
@@ -60,6 +59,7 @@ class FormWork implements Disposable {
 
   constructor(
     private readonly sys: FileSyscalls,
+    private readonly marks: OverlayMarkFamily,
     path: string,
     parking: string,
   ) {
@@ -82,7 +82,7 @@ class FormWork implements Disposable {
       }
       for (const name of change.idle) this.#unlink(directory, latin1(name));
       if (!change.opaque) return;
-      this.sys.fsetXattr(directory, TRUSTED_OPAQUE, YES);
+      this.sys.fsetXattr(directory, this.#opaqueName, YES);
       this.#unlink(directory, opaqueMarker);
     });
   }
@@ -98,7 +98,7 @@ class FormWork implements Disposable {
       }
       if (change.opaque) {
         this.#makeMarker(directory, opaqueMarker);
-        for (const name of ['trusted.overlay.opaque', 'user.overlay.opaque']) this.#dropXattr(directory, name);
+        this.#dropXattr(directory, this.#opaqueName);
       }
       for (const entry of change.parked) if (!isMarker(entry)) this.#takeBack(directory, entry);
     });
@@ -123,14 +123,18 @@ class FormWork implements Disposable {
     }
   }
 
-  #takeBack(directory: number, { name, as }: ParkedEntry): void {
-    this.#move(this.#parking, latin1(as), directory, latin1(name));
+  #takeBack(directory: number, { name, as, isDevice }: ParkedEntry): void {
+    this.#move(this.#parking, latin1(as), directory, latin1(name), isDevice ? 0 : RENAME_NOREPLACE);
+  }
+
+  get #opaqueName(): string {
+    return `${this.marks}.overlay.opaque`;
   }
 
   /** Moved before, or in the way of something newer: then it stays where it is. */
-  #move(from: number, name: Buffer, to: number, as: Buffer): void {
+  #move(from: number, name: Buffer, to: number, as: Buffer, flags = RENAME_NOREPLACE): void {
     try {
-      this.sys.renameat2(from, name, to, as, RENAME_NOREPLACE);
+      this.sys.renameat2(from, name, to, as, flags);
     } catch (error) {
       if (!hasErrno(error, 'ENOENT', 'EEXIST')) throw error;
     }

@@ -10,9 +10,16 @@
 /** Names and paths are in latin1, one character a byte, so that records survive threads and JSON. */
 export interface FormChange {
   readonly to: 'overlay' | 'aufs';
+  readonly marks: OverlayMarkFamily;
   /** Parents before their children. */
   readonly directories: readonly DirectoryChange[];
 }
+
+/**
+ * The extended attributes by which an overlay marks directories: `user.overlay.*` of one that is mounted with the option
+ * userxattr, and `trusted.overlay.*`. With the former, attributes of the latter name are the container's own.
+ */
+export type OverlayMarkFamily = 'user' | 'trusted';
 
 /** What changes in one directory. */
 export interface DirectoryChange {
@@ -35,6 +42,8 @@ export interface ParkedEntry {
   readonly name: string;
   /** Its name in the directory of parked entries. */
   readonly as: string;
+  /** It is a device 0:0, to be put back in place of the whiteout that stands for it. */
+  readonly isDevice: boolean;
 }
 
 /** Where parked entries of a layer belong: kept for the time of the view. */

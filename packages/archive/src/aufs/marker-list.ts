@@ -56,8 +56,8 @@ function isMarkerList(value: unknown): value is AufsMarkerList {
 
 function isMarkedDirectory(value: unknown): value is MarkedDirectory {
   if (typeof value !== 'object' || value === null) return false;
-  const { path, markers, hidden } = value as Partial<Record<keyof MarkedDirectory, unknown>>;
-  return typeof path === 'string' && isNames(markers) && isNames(hidden);
+  const { path, markers, hidden, devices } = value as Partial<Record<keyof MarkedDirectory, unknown>>;
+  return typeof path === 'string' && [markers, hidden, devices].every(isNames);
 }
 
 /** The list is only a note, but a name with a slash in it would lead astray. */

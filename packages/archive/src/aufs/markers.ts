@@ -3,6 +3,7 @@
  */
 import type { Dirent } from 'node:fs';
 import { hiddenBy, isAufsMarker, isOpaqueMarker } from '../tree/aufs-markers.js';
+import { isWhiteoutDevice } from '../tree/file-kind.js';
 import { joinPath, ROOT } from '../tree/paths.js';
 import { TreeFiles } from '../tree/tree-files.js';
 
@@ -14,6 +15,8 @@ export interface MarkedDirectory {
   readonly markers: readonly string[];
   /** Entries beside their own whiteout: aufs shows neither them nor what lies below. */
   readonly hidden: readonly string[];
+  /** Character devices 0:0: ordinary devices in aufs, whiteouts in an overlay, which therefore can never show them. */
+  readonly devices: readonly string[];
 }
 
 /**
@@ -32,14 +35,14 @@ export function readMarkers(path: string, directories: readonly string[]): Marke
   using files = new TreeFiles(path);
   return [...directories].sort().flatMap((text) => {
     const directory = Buffer.from(text, 'latin1');
-    const marked = markedDirectory(directory, files.entries(directory));
+    const marked = markedDirectory(files, directory, files.entries(directory));
     return marked === undefined ? [] : [marked];
   });
 }
 
 function* markedBelow(files: TreeFiles, directory: Buffer): Iterable<MarkedDirectory> {
   const entries = files.entries(directory);
-  const marked = markedDirectory(directory, entries);
+  const marked = markedDirectory(files, directory, entries);
   if (marked !== undefined) yield marked;
   const hidden = new Set(marked?.hidden);
   for (const entry of entries) {
@@ -48,16 +51,27 @@ function* markedBelow(files: TreeFiles, directory: Buffer): Iterable<MarkedDirec
   }
 }
 
-function markedDirectory(path: Buffer, entries: readonly Dirent<Buffer>[]): MarkedDirectory | undefined {
+function markedDirectory(
+  files: TreeFiles,
+  path: Buffer,
+  entries: readonly Dirent<Buffer>[],
+): MarkedDirectory | undefined {
   const names = entries.map((entry) => entry.name).filter(isAufsMarker);
-  if (names.length === 0) return undefined;
+  const devices = entries.filter((entry) => entry.isCharacterDevice() && isNoDevice(files, joinPath(path, entry.name)));
+  if (names.length === 0 && devices.length === 0) return undefined;
   const whitedOut = new Set(names.map((name) => hiddenBy(name)?.toString('latin1')));
   const hidden = entries.map((entry) => entry.name.toString('latin1')).filter((name) => whitedOut.has(name));
   return {
     path: path.toString('latin1'),
     markers: names.map((name) => name.toString('latin1')).sort(),
     hidden: hidden.sort(),
+    devices: devices.map((entry) => entry.name.toString('latin1')).sort(),
   };
+}
+
+function isNoDevice(files: TreeFiles, path: Buffer): boolean {
+  const status = files.status(path);
+  return status !== undefined && isWhiteoutDevice(status);
 }
 
 /** The names that the whiteouts among `markers` hide in lower layers. */

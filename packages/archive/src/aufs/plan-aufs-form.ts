@@ -3,7 +3,7 @@ import { hiddenBy, isAufsMarker } from '../tree/aufs-markers.js';
 import { isWhiteoutDevice } from '../tree/file-kind.js';
 import { joinPath, pathText, ROOT } from '../tree/paths.js';
 import { TreeFiles } from '../tree/tree-files.js';
-import type { DirectoryChange, FormChange, ParkedEntry, ParkedRecord } from './form-change.js';
+import type { DirectoryChange, FormChange, OverlayMarkFamily, ParkedEntry, ParkedRecord } from './form-change.js';
 import { timesOf } from './directory-times.js';
 
 /**
@@ -16,21 +16,20 @@ import { timesOf } from './directory-times.js';
  * @throws StoreError ERR_NOT_SUPPORTED for a name that begins with `.wh.`: in aufs form it would delete something
  * @throws StoreError ERR_IO, ERR_LIMIT_EXCEEDED
  */
-export function planAufsForm(path: string, parked: ParkedRecord): FormChange {
+export function planAufsForm(path: string, parked: ParkedRecord, marks: OverlayMarkFamily): FormChange {
   using files = new TreeFiles(path);
-  const plan = new AufsFormPlan(files, new Map(parked.map((record) => [record.path, record.entries])));
+  const plan = new AufsFormPlan(files, marks, new Map(parked.map((record) => [record.path, record.entries])));
   const directories = [...plan.changesBelow(ROOT)];
   plan.removeTraces();
-  return { to: 'aufs', directories };
+  return { to: 'aufs', marks, directories };
 }
-
-const opaqueMarks: readonly string[] = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 
 class AufsFormPlan {
   readonly #traces: { path: Buffer; name: Buffer }[] = [];
 
   constructor(
     private readonly files: TreeFiles,
+    private readonly marks: OverlayMarkFamily,
     private readonly parked: ReadonlyMap<string, readonly ParkedEntry[]>,
   ) {}
 
@@ -49,8 +48,10 @@ class AufsFormPlan {
       else present.add(name);
     }
     const parked = takenBack(this.parked.get(path) ?? [], present, whiteouts);
+    const devices = new Set(parked.flatMap(({ name, isDevice }) => (isDevice ? [name] : [])));
+    const hiding = whiteouts.filter((name) => !devices.has(name));
     if (opaque || whiteouts.length > 0 || parked.length > 0) {
-      yield { path, whiteouts, opaque, idle: [], parked, ...timesOf(this.files, directory) };
+      yield { path, whiteouts: hiding, opaque, idle: [], parked, ...timesOf(this.files, directory) };
     }
     for (const entry of entries) {
       const inner = joinPath(directory, entry.name);
@@ -70,23 +71,19 @@ class AufsFormPlan {
   }
 
   #isOpaque(directory: Buffer): boolean {
-    const names = this.#noteTraces(directory);
-    return names
-      .filter((name) => opaqueMarks.includes(name.toString('latin1')))
-      .some((name) => this.files.xattr(directory, name.toString('latin1'))?.toString() === 'y');
+    this.#noteTraces(directory);
+    return this.files.xattr(directory, `${this.marks}.overlay.opaque`)?.toString() === 'y';
   }
 
   /** Attributes of the overlay itself; what it keeps for a container that has attributes of such names is not among them. */
-  #noteTraces(path: Buffer): Buffer[] {
-    const names = this.files.xattrNames(path);
-    for (const name of names) if (isTrace(name.toString('latin1'))) this.#traces.push({ path, name });
-    return names;
+  #noteTraces(path: Buffer): void {
+    const prefix = `${this.marks}.overlay.`;
+    for (const bytes of this.files.xattrNames(path)) {
+      const name = bytes.toString('latin1');
+      const isTrace = name.startsWith(prefix) && name !== `${prefix}opaque` && !name.startsWith(`${prefix}overlay.`);
+      if (isTrace) this.#traces.push({ path, name: bytes });
+    }
   }
-}
-
-function isTrace(name: string): boolean {
-  if (opaqueMarks.includes(name)) return false;
-  return /^(?:trusted|user)\.overlay\.(?!overlay\.)/.test(name);
 }
 
 /**
@@ -104,8 +101,8 @@ function takenBack(
     return hidden === undefined || !present.has(hidden);
   });
   const hiding = new Set([...whiteouts, ...markers.map(({ name }) => hiddenBy(latin1(name))?.toString('latin1'))]);
-  const hidden = parked.filter(({ name }) => !isAufsMarker(latin1(name)) && hiding.has(name) && !present.has(name));
-  return [...markers, ...hidden];
+  const others = parked.filter(({ name }) => !isAufsMarker(latin1(name)) && !present.has(name));
+  return [...markers, ...others.filter(({ name, isDevice }) => isDevice || hiding.has(name))];
 }
 
 function reserved(path: Buffer): StoreError {

@@ -5,7 +5,7 @@ import { joinPath } from '../tree/paths.js';
 import { LayerStack } from '../tree/stack.js';
 import { TreeFiles } from '../tree/tree-files.js';
 import { timesOf } from './directory-times.js';
-import type { DirectoryChange, FormChange, ParkedEntry } from './form-change.js';
+import type { DirectoryChange, FormChange, OverlayMarkFamily, ParkedEntry } from './form-change.js';
 import { hasOpaqueMark, scanMarkers, type MarkedDirectory } from './markers.js';
 
 /**
@@ -15,11 +15,11 @@ import { hasOpaqueMark, scanMarkers, type MarkedDirectory } from './markers.js';
  * @param lowers uppermost first
  * @throws StoreError ERR_IO, ERR_LIMIT_EXCEEDED
  */
-export function planOverlayForm(path: string, lowers: readonly LayerTree[]): FormChange {
+export function planOverlayForm(path: string, lowers: readonly LayerTree[], marks: OverlayMarkFamily): FormChange {
   using files = new TreeFiles(path);
   using below = new LayerStack(lowers);
   const plan = new OverlayFormPlan(files, below);
-  return { to: 'overlay', directories: scanMarkers(path).map((directory) => plan.change(directory)) };
+  return { to: 'overlay', marks, directories: scanMarkers(path).map((directory) => plan.change(directory)) };
 }
 
 class OverlayFormPlan {
@@ -32,13 +32,17 @@ class OverlayFormPlan {
     private readonly below: LayerStack,
   ) {}
 
-  change({ path, markers, hidden }: MarkedDirectory): DirectoryChange {
+  change({ path, markers, hidden, devices }: MarkedDirectory): DirectoryChange {
     const opaque = hasOpaqueMark(markers);
     if (opaque) this.#cut.add(path);
     const merged = !this.#isCut(path) && isDirectory(this.below.lookup(bytes(path))?.status);
-    const whiteouts: string[] = [];
+    // As any file would, a device hides what lower layers have under its name.
+    const whiteouts: string[] = merged ? devices.filter((name) => !hidden.includes(name)) : [];
     const idle: string[] = [];
-    const parked: ParkedEntry[] = hidden.map((name) => this.#park(name));
+    const parked: ParkedEntry[] = [
+      ...hidden.map((name) => this.#park(name)),
+      ...devices.filter((name) => !hidden.includes(name)).map((name) => ({ ...this.#park(name), isDevice: true })),
+    ];
     for (const marker of markers) {
       const name = hiddenBy(bytes(marker))?.toString('latin1');
       if (name !== undefined && merged) whiteouts.push(name);
@@ -54,7 +58,7 @@ class OverlayFormPlan {
   }
 
   #park(name: string): ParkedEntry {
-    return { name, as: String(this.#parked++) };
+    return { name, as: String(this.#parked++), isDevice: false };
   }
 
   #isFile(directory: string, name: string): boolean {

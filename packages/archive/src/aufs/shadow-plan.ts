@@ -6,7 +6,8 @@
  * - What a whiteout of the upper neighbour hides is a whiteout in the shadow.
  * - An opaque directory of the upper neighbour is a whiteout in the shadow too: below an existing directory it ends the
  *   merge (Documentation/filesystems/overlayfs.rst). No extended attribute is needed.
- * - Every marker of the lower neighbour is whited out, and so is what that one hides beside its own whiteout.
+ * - Every marker of the lower neighbour is whited out, and so is what that one hides beside its own whiteout, and what the
+ *   kernel would list although it cannot be opened: a device 0:0.
  *
  * Nothing else is in it but the directories that lead there, which have the attributes of those they may stand for.
  */
@@ -44,9 +45,9 @@ export function planShadow(above: Neighbour | undefined, below: Neighbour): Shad
     for (const name of whitedOut(markers)) whiteouts.add(path, name);
   }
   whiteouts.dropInner();
-  for (const { path, markers, hidden } of below.marked) {
+  for (const { path, markers, hidden, devices } of below.marked) {
     if (whiteouts.cover(path)) continue;
-    for (const name of [...markers, ...hidden]) whiteouts.add(path, name);
+    for (const name of [...markers, ...hidden, ...devices]) whiteouts.add(path, name);
   }
   whiteouts.dropInner();
   return whiteouts.directories().flatMap(([path, names]) => {

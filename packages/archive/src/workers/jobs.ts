@@ -6,7 +6,7 @@
 import type { DiffId, Digest } from '@layerstore/core';
 import type { AppliedLayer } from '../apply/apply-layer.js';
 import type { DeferredWork } from '../apply/layer-writer.js';
-import type { FormChange, ParkedRecord } from '../aufs/form-change.js';
+import type { FormChange, OverlayMarkFamily, ParkedRecord } from '../aufs/form-change.js';
 import type { ShadowsJob, ShadowsMade } from '../aufs/make-shadows.js';
 import type { ApplyLimits } from '../apply/limits.js';
 import type { Compression } from '../compression/detect.js';
@@ -124,9 +124,12 @@ export interface Jobs {
   /** Names the shadows of a stack of aufs layers and builds those that are missing. */
   'aufs-shadows': { job: ShadowsJob; result: ShadowsMade };
   /** What turns a layer in aufs form into the upper of an overlay over `lowers`. */
-  'plan-overlay-form': { job: { path: string; lowers: readonly LayerTree[] }; result: FormChange };
+  'plan-overlay-form': {
+    job: { path: string; lowers: readonly LayerTree[]; marks: OverlayMarkFamily };
+    result: FormChange;
+  };
   /** What turns it back. */
-  'plan-aufs-form': { job: { path: string; parked: ParkedRecord }; result: FormChange };
+  'plan-aufs-form': { job: { path: string; parked: ParkedRecord; marks: OverlayMarkFamily }; result: FormChange };
   /** Performs the one or the other. */
   'change-form': { job: { change: FormChange; path: string; parking: string }; result: undefined };
   hash: { job: { source: BlobSource }; result: WrittenBytes };

@@ -63,8 +63,8 @@ const runners: Runners = {
     return undefined;
   },
   'aufs-shadows': (job) => makeShadows(job),
-  'plan-overlay-form': ({ path, lowers }) => planOverlayForm(path, lowers),
-  'plan-aufs-form': ({ path, parked }) => planAufsForm(path, parked),
+  'plan-overlay-form': ({ path, lowers, marks }) => planOverlayForm(path, lowers, marks),
+  'plan-aufs-form': ({ path, parked, marks }) => planAufsForm(path, parked, marks),
   'change-form': ({ change, path, parking }) => {
     changeForm(change, path, parking);
     return undefined;

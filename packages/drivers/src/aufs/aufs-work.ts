@@ -6,6 +6,7 @@ import {
   type ArchiveWorkers,
   type FormChange,
   type LayerTree,
+  type OverlayMarkFamily,
   type ParkedRecord,
   type ShadowsJob,
   type ShadowsMade,
@@ -14,8 +15,8 @@ import {
 /** Work on the directories of aufs layers, which takes as long as they are large. */
 export interface AufsWork {
   shadows(job: ShadowsJob): Promise<ShadowsMade>;
-  planOverlayForm(path: string, lowers: readonly LayerTree[]): Promise<FormChange>;
-  planAufsForm(path: string, parked: ParkedRecord): Promise<FormChange>;
+  planOverlayForm(path: string, lowers: readonly LayerTree[], marks: OverlayMarkFamily): Promise<FormChange>;
+  planAufsForm(path: string, parked: ParkedRecord, marks: OverlayMarkFamily): Promise<FormChange>;
   change(change: FormChange, path: string, parking: string): Promise<void>;
 }
 
@@ -24,8 +25,8 @@ export function aufsWork(workers: ArchiveWorkers | undefined): AufsWork {
   if (workers === undefined) return callingThread;
   return {
     shadows: (job) => workers.run({ kind: 'aufs-shadows', ...job }),
-    planOverlayForm: (path, lowers) => workers.run({ kind: 'plan-overlay-form', path, lowers }),
-    planAufsForm: (path, parked) => workers.run({ kind: 'plan-aufs-form', path, parked }),
+    planOverlayForm: (path, lowers, marks) => workers.run({ kind: 'plan-overlay-form', path, lowers, marks }),
+    planAufsForm: (path, parked, marks) => workers.run({ kind: 'plan-aufs-form', path, parked, marks }),
     async change(change, path, parking) {
       await workers.run({ kind: 'change-form', change, path, parking });
     },
@@ -34,8 +35,8 @@ export function aufsWork(workers: ArchiveWorkers | undefined): AufsWork {
 
 const callingThread: AufsWork = {
   shadows: (job) => atOnce(() => makeShadows(job)),
-  planOverlayForm: (path, lowers) => atOnce(() => planOverlayForm(path, lowers)),
-  planAufsForm: (path, parked) => atOnce(() => planAufsForm(path, parked)),
+  planOverlayForm: (path, lowers, marks) => atOnce(() => planOverlayForm(path, lowers, marks)),
+  planAufsForm: (path, parked, marks) => atOnce(() => planAufsForm(path, parked, marks)),
   change: (change, path, parking) => atOnce(() => changeForm(change, path, parking)),
 };
 

@@ -3,11 +3,13 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { promisify } from 'node:util';
 import { StoreError } from '@layerstore/core';
 import { kernelKnowsFileSystem, type Mounter } from '@layerstore/linux';
 import type { Home } from '../home/home.js';
 import { listOptional, readOptional } from '../home/optional-file.js';
+import { overlayOptions } from '../overlay2/mount-options.js';
 import { probeOverlay } from '../overlay2/probe.js';
 
 /**
@@ -20,12 +22,13 @@ export interface ChosenEngine {
   readonly engine: AufsEngine;
   /** Why it is this one, for people. */
   readonly reason: string;
+  /** Options of every overlay that it mounts. */
+  readonly overlayOptions: readonly string[];
 }
 
 export interface EngineChoice {
   readonly home: Home;
   readonly mounter: Mounter;
-  readonly overlayOptions: readonly string[];
   /** Use this one or fail. */
   readonly forced?: AufsEngine;
 }
@@ -42,27 +45,30 @@ const modprobe = '/sbin/modprobe';
 export async function chooseEngine(choice: EngineChoice): Promise<ChosenEngine> {
   const { forced } = choice;
   if (forced !== undefined) {
-    const refusal = await refusals[forced](choice);
-    if (refusal !== undefined) throw refusal;
-    return { engine: forced, reason: 'it was asked for' };
+    const found = await attempts[forced](choice);
+    if (StoreError.is(found)) throw found;
+    return { engine: forced, reason: 'it was asked for', overlayOptions: found };
   }
-  const noAufs = await refuseAufs(choice);
-  if (noAufs === undefined) return { engine: 'aufs', reason: 'the kernel has aufs' };
-  const noOverlay = await refuseOverlay(choice);
-  if (noOverlay === undefined) return { engine: 'overlay', reason: noAufs.message };
+  const aufs = await tryAufs(choice);
+  if (!StoreError.is(aufs)) return { engine: 'aufs', reason: 'the kernel has aufs', overlayOptions: aufs };
+  const overlay = await tryOverlay(choice);
+  if (!StoreError.is(overlay)) return { engine: 'overlay', reason: aufs.message, overlayOptions: overlay };
   // Where nothing is stored yet, a home that cannot be written through a view is of no use.
-  const noFuse = isEmpty(choice.home) ? noOverlay : refuseFuse();
-  if (noFuse !== undefined) throw noOverlay;
-  return { engine: 'fuse-overlayfs', reason: `${noAufs.message}; ${noOverlay.message}` };
+  const fuse = isEmpty(choice.home) ? overlay : tryFuse();
+  if (StoreError.is(fuse)) throw overlay;
+  return { engine: 'fuse-overlayfs', reason: `${aufs.message}; ${overlay.message}`, overlayOptions: fuse };
 }
 
-const refusals: Record<AufsEngine, (choice: EngineChoice) => Promise<StoreError | undefined>> = {
-  aufs: refuseAufs,
-  overlay: refuseOverlay,
-  'fuse-overlayfs': () => Promise.resolve(refuseFuse()),
+/** The options of overlays, or why the engine cannot be used. */
+type Attempt = readonly string[] | StoreError;
+
+const attempts: Record<AufsEngine, (choice: EngineChoice) => Promise<Attempt>> = {
+  aufs: tryAufs,
+  overlay: tryOverlay,
+  'fuse-overlayfs': () => Promise.resolve(tryFuse()),
 };
 
-async function refuseAufs({ home }: EngineChoice): Promise<StoreError | undefined> {
+async function tryAufs({ home }: EngineChoice): Promise<Attempt> {
   if (inUserNamespace()) {
     return new StoreError('ERR_NOT_SUPPORTED', 'the kernel mounts no aufs in a user namespace', { subject: 'aufs' });
   }
@@ -74,31 +80,48 @@ async function refuseAufs({ home }: EngineChoice): Promise<StoreError | undefine
   }
   // aufs on btrfs loses hard links and deadlocks; Docker refuses it too. The overlay has no such trouble.
   if (home.backingFileSystem === 'btrfs') return incompatible(home, "the kernel's aufs");
-  return undefined;
+  return [];
 }
 
-async function refuseOverlay({ home, mounter, overlayOptions }: EngineChoice): Promise<StoreError | undefined> {
+async function tryOverlay({ home, mounter }: EngineChoice): Promise<Attempt> {
   if (home.readOnly) {
-    if (kernelKnowsFileSystem('overlay')) return undefined;
+    const [options] = overlayOptionSets();
+    if (kernelKnowsFileSystem('overlay')) return options;
     return new StoreError('ERR_MISSING_PREREQUISITE', 'the kernel has no overlay file system', {
       subject: 'aufs',
       hint: 'load the module with `modprobe overlay`',
     });
   }
   if (home.backingFileSystem === 'overlayfs') return incompatible(home, 'the kernel overlay');
-  try {
-    await probeOverlay(home, mounter, overlayOptions);
-    return undefined;
-  } catch (error) {
-    const isRefusal = StoreError.is(error) && expected.includes(error.code);
-    if (!isRefusal) throw error;
-    return error;
+  let refusal: StoreError | undefined;
+  for (const options of overlayOptionSets()) {
+    try {
+      await probeOverlay(home, mounter, options);
+      return options;
+    } catch (error) {
+      if (!StoreError.is(error) || !expected.includes(error.code)) throw error;
+      refusal ??= error;
+    }
   }
+  return refusal ?? [];
+}
+
+/**
+ * With `userxattr` (Linux 5.11) the overlay keeps its marks in `user.` attributes, and `trusted.overlay.*` of a layer, which
+ * mean nothing to aufs, are shown as they are. Some file systems have only the other ones.
+ */
+function overlayOptionSets(): readonly [readonly string[], ...(readonly string[])[]] {
+  const options = overlayOptions();
+  // Redirects are off with it, and any option about them but `nofollow` is refused.
+  const withUserMarks = [...options.filter((option) => !option.startsWith('redirect_dir=')), 'userxattr'];
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const knows = major > 5 || (major === 5 && minor >= 11);
+  return knows ? [withUserMarks, options] : [options];
 }
 
 const expected: readonly string[] = ['ERR_MISSING_PREREQUISITE', 'ERR_INCOMPATIBLE_FILE_SYSTEM'];
 
-function refuseFuse(): StoreError | undefined {
+function tryFuse(): Attempt {
   if (!existsSync('/dev/fuse')) {
     return new StoreError('ERR_MISSING_PREREQUISITE', 'the kernel has no FUSE: /dev/fuse does not exist', {
       subject: 'aufs',
@@ -106,7 +129,7 @@ function refuseFuse(): StoreError | undefined {
     });
   }
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-  if (places.some((place) => existsSync(`${place}/fuse-overlayfs`))) return undefined;
+  if (places.some((place) => existsSync(`${place}/fuse-overlayfs`))) return [];
   return new StoreError('ERR_MISSING_PREREQUISITE', 'the program fuse-overlayfs is not installed', {
     subject: 'aufs',
     hint: 'install it: apt-get install fuse-overlayfs',

@@ -1,4 +1,4 @@
-import type { FormChange, ParkedRecord } from '@layerstore/archive';
+import type { FormChange, OverlayMarkFamily, ParkedRecord } from '@layerstore/archive';
 import { StoreError } from '@layerstore/core';
 import { writeFileDurably } from '@layerstore/linux';
 import { readOptional } from '../home/optional-file.js';
@@ -10,7 +10,7 @@ import { readOptional } from '../home/optional-file.js';
  */
 export type FormRecord =
   | { readonly phase: 'opening'; readonly change: FormChange }
-  | { readonly phase: 'open'; readonly parked: ParkedRecord }
+  | { readonly phase: 'open'; readonly parked: ParkedRecord; readonly marks: OverlayMarkFamily }
   | { readonly phase: 'closing'; readonly change: FormChange };
 
 /** @throws StoreError ERR_STORE_DAMAGED */
@@ -42,7 +42,7 @@ function parse(text: string): FormRecord | undefined {
 /** The file is layerstore's own, replaced whole: a look at its head tells whether it is one. */
 function isRecord(value: unknown): value is FormRecord {
   if (typeof value !== 'object' || value === null || !('phase' in value)) return false;
-  if (value.phase === 'open') return 'parked' in value && Array.isArray(value.parked);
+  if (value.phase === 'open') return 'parked' in value && Array.isArray(value.parked) && 'marks' in value;
   if (value.phase !== 'opening' && value.phase !== 'closing') return false;
   return 'change' in value && typeof value.change === 'object' && value.change !== null;
 }

@@ -4,7 +4,6 @@ import { hostRoot, StoreError } from '@layerstore/core';
 import { backingFileSystem, supportsDirperm1 } from '@layerstore/linux';
 import { checkStorageOptions, type DriverOptions } from '../driver-options.js';
 import { Home } from '../home/home.js';
-import { overlayOptions } from '../overlay2/mount-options.js';
 import { AufsDriver } from './aufs-driver.js';
 import { aufsWork } from './aufs-work.js';
 import { chooseEngine, type AufsEngine, type ChosenEngine } from './engine.js';
@@ -36,18 +35,12 @@ export async function openAufs(path: string, options: AufsOptions): Promise<Aufs
   for (const name of ['mnt', 'diff', 'layers']) home.makeSubdirectory(name, 0o710);
   if (home.readOnly) home.makeViewDirectory();
   const { mounter, engine: forced } = options;
-  const mountOptions = overlayOptions();
-  const choice = { home, mounter, overlayOptions: mountOptions };
+  const choice = { home, mounter };
   const chosen = await chooseEngine(forced === undefined ? choice : { ...choice, forced });
-  return assemble(home, chosen, mountOptions, options);
+  return assemble(home, chosen, options);
 }
 
-async function assemble(
-  home: Home,
-  chosen: ChosenEngine,
-  overlayOptions: readonly string[],
-  options: AufsOptions,
-): Promise<AufsDriver> {
+async function assemble(home: Home, chosen: ChosenEngine, options: AufsOptions): Promise<AufsDriver> {
   const { mounter, idMaps, logger } = options;
   const records = new LayerRecords(home);
   const work = aufsWork(options.workers);
@@ -57,6 +50,7 @@ async function assemble(
     home: home.path,
     work,
     trees: home.trees,
+    marks: chosen.overlayOptions.includes('userxattr') ? 'user' : 'trusted',
     pathOf: (id) => records.path('diff', id),
     mountsOf: (id) => {
       const path = records.path('diff', id);
@@ -66,7 +60,7 @@ async function assemble(
   });
   const dirperm1 = chosen.engine === 'aufs' ? await probeDirperm1(home) : undefined;
   const aufsOptions = dirperm1 === true ? ['dirperm1'] : [];
-  const { engine } = chosen;
+  const { engine, overlayOptions } = chosen;
   const plans = new ViewPlans({
     home,
     engine,

@@ -14,7 +14,7 @@
 import { mkdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parkedBy, type FormChange, type LayerTree } from '@layerstore/archive';
+import { parkedBy, type FormChange, type LayerTree, type OverlayMarkFamily } from '@layerstore/archive';
 import { isLayerId, reachedStep, StoreError, type LayerId } from '@layerstore/core';
 import { FileLock, syncDirectory } from '@layerstore/linux';
 import type { TreeWork } from '../home/tree-work.js';
@@ -30,6 +30,8 @@ export interface OverlayFormParts {
   readonly home: string;
   readonly work: AufsWork;
   readonly trees: TreeWork;
+  /** How the overlays of this machine mark directories. */
+  readonly marks: OverlayMarkFamily;
   /** The layer's directory. */
   readonly pathOf: (id: LayerId) => string;
   /** Where mounts show the layer or write into it. */
@@ -139,7 +141,7 @@ export class OverlayForms {
     const change =
       present?.phase === 'opening'
         ? present.change
-        : await this.parts.work.planOverlayForm(this.parts.pathOf(id), lowers);
+        : await this.parts.work.planOverlayForm(this.parts.pathOf(id), lowers, this.parts.marks);
     for (const name of ['.', 'work', 'parked']) mkdirSync(join(directory, name), { recursive: true, mode: 0o700 });
     syncDirectory(this.#directory);
     if (change.directories.length > 0) {
@@ -150,7 +152,7 @@ export class OverlayForms {
       await this.parts.trees.sync(this.parts.pathOf(id));
       reachedStep('driver.view.translated', id);
     }
-    this.#write(id, { phase: 'open', parked: parkedBy(change) });
+    this.#write(id, { phase: 'open', parked: parkedBy(change), marks: change.marks });
     reachedStep('driver.view.opened', id);
   }
 
@@ -169,8 +171,9 @@ export class OverlayForms {
   async #closeWhole(id: LayerId, record: Extract<FormRecord, { phase: 'opening' | 'open' }>): Promise<void> {
     const path = this.parts.pathOf(id);
     if (record.phase === 'opening') await this.parts.work.change(record.change, path, this.#parkingOf(id));
+    const { marks } = record.phase === 'opening' ? record.change : record;
     const parked = record.phase === 'opening' ? parkedBy(record.change) : record.parked;
-    const change = await this.parts.work.planAufsForm(path, parked);
+    const change = await this.parts.work.planAufsForm(path, parked, marks);
     this.#write(id, { phase: 'closing', change });
     reachedStep('driver.view.closing', id);
     await this.#finishClosing(id, change);

@@ -162,7 +162,7 @@ export class ViewPlans {
     // Docker shows the directory itself.
     if (engine === 'aufs') return false;
     const { marked } = await work.shadows({ layers: [{ path: records.path('diff', id) }], pairs: [] });
-    return marked.some((directories) => directories.length > 0);
+    return marked.some((directories) => directories.some((directory) => directory.markers.length > 0));
   }
 
   async #openForm(id: LayerId): Promise<void> {
@@ -176,5 +176,6 @@ export class ViewPlans {
 /** True when nothing of the lower layers is to be seen: there is an opaque mark at the layer's root. */
 function hidesAllBelow({ path, form }: StackLayer): boolean {
   if (form === 'aufs') return unlessAbsent(() => lstatSync(join(path, '.wh..wh..opq'))) !== undefined;
-  return nativeSyscalls().getXattr(path, 'trusted.overlay.opaque')?.toString() === 'y';
+  const marks = ['user.overlay.opaque', 'trusted.overlay.opaque'];
+  return marks.some((name) => nativeSyscalls().getXattr(path, name)?.toString() === 'y');
 }

@@ -13,6 +13,13 @@ export function overlayOptions(parameters = '/sys/module/overlay/parameters'): s
   return unwantedFeatures.filter((name) => existsSync(`${parameters}/${name}`)).map((name) => `${name}=off`);
 }
 
+const userAttributes = 'userxattr';
+
+/** The attribute in which a mount with these options marks a directory as opaque. */
+export function opaqueAttribute(options: readonly string[]): string {
+  return `${options.includes(userAttributes) ? 'user' : 'trusted'}.overlay.opaque`;
+}
+
 /**
  * The SELinux label of a mount, quoted because the categories in it are separated by commas.
  * @throws StoreError ERR_INVALID_ARGUMENT for a label that could smuggle in other options

@@ -17,6 +17,7 @@ import {
 } from '@layerstore/linux';
 import type { Home } from '../home/home.js';
 import { readOptional } from '../home/optional-file.js';
+import { opaqueAttribute } from './mount-options.js';
 
 /**
  * Makes the test mount, at most once per start of the machine and file system: `<home>/.layerstore/probed` records where
@@ -67,7 +68,9 @@ async function useTestMount(
   upper: string,
 ): Promise<string | undefined> {
   try {
-    return await mounter.withMount(plan, mountPoint, (view) => Promise.resolve(missingFeature(view, upper)));
+    return await mounter.withMount(plan, mountPoint, (view) =>
+      Promise.resolve(missingFeature(view, upper, opaqueAttribute(plan.options))),
+    );
   } catch (error) {
     const failure = fromSystemError(error);
     if (failure.code === 'ERR_MOUNT_FAILED' || failure.code === 'ERR_IO') return failure.message;
@@ -75,7 +78,7 @@ async function useTestMount(
   }
 }
 
-function missingFeature(view: string, upper: string): string | undefined {
+function missingFeature(view: string, upper: string, opaqueName: string): string | undefined {
   unlinkSync(join(view, 'deleted'));
   const whiteout = lstatSync(join(upper, 'deleted'));
   if (!whiteout.isCharacterDevice() || whiteout.rdev !== 0) return 'a whiteout is not a character device';
@@ -83,7 +86,7 @@ function missingFeature(view: string, upper: string): string | undefined {
   unlinkSync(join(view, 'replaced/hidden'));
   rmdirSync(join(view, 'replaced'));
   mkdirSync(join(view, 'replaced'));
-  const opaque = nativeSyscalls().getXattr(join(upper, 'replaced'), 'trusted.overlay.opaque');
+  const opaque = nativeSyscalls().getXattr(join(upper, 'replaced'), opaqueName);
   if (opaque?.toString() !== 'y') return 'it keeps no trusted extended attributes';
   return renamesLower(view) ? 'the kernel renames directories of lower layers' : undefined;
 }
