@@ -19,8 +19,6 @@ export interface LayerTree {
    * layer's markers, so that nobody needs to look for them.
    */
   readonly markerList?: string;
-  /** The owners in the directory are the host's; archives hold those inside the container. */
-  readonly idMaps?: IdMaps;
 }
 
 export type Dialect = 'overlay' | 'aufs' | 'complete';

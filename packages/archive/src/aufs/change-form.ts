@@ -48,6 +48,8 @@ const YES = Buffer.from('y');
 const opaqueMarker = Buffer.from(OPAQUE_MARKER);
 /** The empty file that all whiteouts of an aufs branch are hard links of. */
 const WHITEOUT_BASE = Buffer.from('.wh..wh.aufs');
+/** The same for layers without it: a parked whiteout. */
+const PARKED_WHITEOUT = Buffer.from('whiteout');
 /** As aufs makes them. */
 const MARKER_MODE = 0o444;
 
@@ -78,12 +80,12 @@ class FormWork implements Disposable {
       for (const { name, as } of change.parked) this.#move(directory, latin1(name), this.#parking, latin1(as));
       for (const name of change.whiteouts) {
         this.#makeDevice(directory, latin1(name));
-        this.#unlink(directory, whiteoutOf(latin1(name)));
+        this.#keepOne(directory, whiteoutOf(latin1(name)));
       }
       for (const name of change.idle) this.#unlink(directory, latin1(name));
       if (!change.opaque) return;
       this.sys.fsetXattr(directory, this.#opaqueName, YES);
-      this.#unlink(directory, opaqueMarker);
+      this.#keepOne(directory, opaqueMarker);
     });
   }
 
@@ -138,6 +140,12 @@ class FormWork implements Disposable {
     } catch (error) {
       if (!hasErrno(error, 'ENOENT', 'EEXIST')) throw error;
     }
+  }
+
+  /** Takes a marker away, but keeps the first one, so that those that are made later have its inode and its time. */
+  #keepOne(directory: number, name: Buffer): void {
+    this.#move(directory, name, this.#parking, PARKED_WHITEOUT);
+    this.#unlink(directory, name);
   }
 
   #unlink(directory: number, name: Buffer): void {
@@ -196,9 +204,16 @@ class FormWork implements Disposable {
   }
 
   #openBase(): number | undefined {
-    const status = this.sys.statxIfPresent(this.#root, WHITEOUT_BASE, AT_SYMLINK_NOFOLLOW);
-    if (status === undefined || fileKind(status) !== 'file') return undefined;
-    return this.sys.openat(this.#root, WHITEOUT_BASE, O_PATH | O_NOFOLLOW);
+    const places = [
+      [this.#root, WHITEOUT_BASE],
+      [this.#parking, PARKED_WHITEOUT],
+    ] as const;
+    for (const [directory, name] of places) {
+      const status = this.sys.statxIfPresent(directory, name, AT_SYMLINK_NOFOLLOW);
+      if (status !== undefined && fileKind(status) === 'file')
+        return this.sys.openat(directory, name, O_PATH | O_NOFOLLOW);
+    }
+    return undefined;
   }
 
   #keep(fd: number): void {

@@ -113,8 +113,15 @@ export class TreeFiles implements Disposable {
     return this.#guard(path, () => this.#syscalls.listXattrs(this.#procPath(path)));
   }
 
+  /** One that is not there, or went with another name of the file, is no error. */
   removeXattr(path: Buffer, name: Buffer): void {
-    this.#guard(path, () => this.#syscalls.removeXattr(this.#procPath(path), name));
+    this.#guard(path, () => {
+      try {
+        this.#syscalls.removeXattr(this.#procPath(path), name);
+      } catch (error) {
+        if (!hasErrno(error, 'ENODATA')) throw error;
+      }
+    });
   }
 
   xattr(path: Buffer, name: string): Buffer | undefined {
