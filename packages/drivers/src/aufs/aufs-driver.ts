@@ -45,6 +45,7 @@ export class AufsDriver implements GraphDriver {
   readonly abilities: Abilities = {
     independentLayers: true,
     nativeDiff: true,
+    sizeRule: 'lstat',
     quota: false,
     maxDepth: MAX_AUFS_BRANCHES,
   };

@@ -11,7 +11,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, isLayerId, type LayerId } from '@layerstore/core';
+import { fromSystemError, isLayerId, parseLayerId, type LayerId } from '@layerstore/core';
 import { FileLock, syncFile } from '@layerstore/linux';
 import { listOptional, readOptional } from '../home/optional-file.js';
 
@@ -29,7 +29,7 @@ export class LayerChanges {
     } catch (error) {
       throw fromSystemError(error, this.#directory);
     }
-    const path = join(this.#directory, id);
+    const path = join(this.#directory, parseLayerId(id));
     return new LayerChange(path, await FileLock.acquire(path));
   }
 

@@ -15,11 +15,12 @@ import { mkdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parkedBy, type FormChange, type LayerTree, type OverlayMarkFamily } from '@layerstore/archive';
-import { isLayerId, reachedStep, StoreError, type LayerId } from '@layerstore/core';
+import { isLayerId, parseLayerId, reachedStep, StoreError, type LayerId } from '@layerstore/core';
 import { FileLock, syncDirectory } from '@layerstore/linux';
 import type { TreeWork } from '../home/tree-work.js';
 import { isDirectory, listOptional, unlessAbsent } from '../home/optional-file.js';
 import type { AufsWork } from './aufs-work.js';
+import { isUpperInUse } from './upper-in-use.js';
 import { readFormRecord, writeFormRecord, type FormRecord } from './form-record.js';
 
 const lockSuffix = '.lock';
@@ -62,7 +63,7 @@ export class OverlayForms {
 
   /** The overlay's work directory of a layer in overlay form. */
   workDirectory(id: LayerId): string {
-    return join(this.#directory, id, 'work');
+    return join(this.#directoryOf(id), 'work');
   }
 
   /**
@@ -86,13 +87,13 @@ export class OverlayForms {
   async close(id: LayerId): Promise<void> {
     this.#held.get(id)?.release();
     this.#held.delete(id);
-    if (!isDirectory(join(this.#directory, id))) return;
+    if (!isDirectory(this.#directoryOf(id))) return;
     const lock = await FileLock.tryAcquire(this.#lockOf(id));
     if (lock === undefined) return;
     try {
       await this.#translateBack(id);
     } finally {
-      if (isDirectory(join(this.#directory, id))) lock.release();
+      if (isDirectory(this.#directoryOf(id))) lock.release();
       else lock.remove();
     }
   }
@@ -115,7 +116,7 @@ export class OverlayForms {
   async forget(id: LayerId): Promise<void> {
     this.#held.get(id)?.release();
     this.#held.delete(id);
-    await this.parts.trees.remove(join(this.#directory, id));
+    await this.parts.trees.remove(this.#directoryOf(id));
     await this.#dropIdleLock(id);
   }
 
@@ -137,7 +138,7 @@ export class OverlayForms {
     if (present?.phase === 'open') return;
     if (present?.phase === 'closing') await this.#finishClosing(id, present.change);
     this.#refuseMounted(id);
-    const directory = join(this.#directory, id);
+    const directory = this.#directoryOf(id);
     const change =
       present?.phase === 'opening'
         ? present.change
@@ -158,7 +159,7 @@ export class OverlayForms {
 
   async #translateBack(id: LayerId): Promise<void> {
     const record = this.#read(id);
-    if (this.parts.mountsOf(id).length > 0) return;
+    if (this.parts.mountsOf(id).length > 0 || isUpperInUse(this.parts.pathOf(id), this.#directory)) return;
     if (record?.phase === 'closing') {
       await this.#finishClosing(id, record.change);
     } else if (record === undefined) {
@@ -192,7 +193,7 @@ export class OverlayForms {
 
   /** The record goes first: without it, the rest is only rubbish. */
   async #drop(id: LayerId): Promise<void> {
-    const directory = join(this.#directory, id);
+    const directory = this.#directoryOf(id);
     unlessAbsent(() => unlinkSync(join(directory, 'record')));
     if (isDirectory(directory)) syncDirectory(directory);
     await this.parts.trees.remove(directory);
@@ -204,11 +205,13 @@ export class OverlayForms {
   }
 
   #parkingOf(id: LayerId): string {
-    return join(this.#directory, id, 'parked');
+    return join(this.#directoryOf(id), 'parked');
   }
 
   #refuseMounted(id: LayerId): void {
-    const mounts = this.parts.mountsOf(id);
+    const seen = this.parts.mountsOf(id);
+    const unseen = seen.length === 0 && isUpperInUse(this.parts.pathOf(id), this.#directory);
+    const mounts = unseen ? ['a place that is not seen from here'] : seen;
     if (mounts.length === 0) return;
     throw new StoreError('ERR_BUSY', `a view that shows it is mounted on ${mounts.join(', ')}`, {
       subject: id,
@@ -217,20 +220,24 @@ export class OverlayForms {
   }
 
   async #dropIdleLock(id: LayerId): Promise<void> {
-    if (isDirectory(join(this.#directory, id))) return;
+    if (isDirectory(this.#directoryOf(id))) return;
     if (!listOptional(this.#directory).some((entry) => entry.name === `${id}${lockSuffix}`)) return;
     (await FileLock.tryAcquire(this.#lockOf(id)))?.remove();
   }
 
+  #directoryOf(id: LayerId): string {
+    return join(this.#directory, parseLayerId(id));
+  }
+
   #lockOf(id: LayerId): string {
-    return join(this.#directory, `${id}${lockSuffix}`);
+    return join(this.#directory, `${parseLayerId(id)}${lockSuffix}`);
   }
 
   #read(id: LayerId): FormRecord | undefined {
-    return readFormRecord(join(this.#directory, id, 'record'));
+    return readFormRecord(join(this.#directoryOf(id), 'record'));
   }
 
   #write(id: LayerId, record: FormRecord): void {
-    writeFormRecord(join(this.#directory, id, 'record'), record);
+    writeFormRecord(join(this.#directoryOf(id), 'record'), record);
   }
 }

@@ -16,7 +16,7 @@
  */
 import { mkdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { isLayerId, type LayerId, type Logger } from '@layerstore/core';
+import { isLayerId, parseLayerId, type LayerId, type Logger } from '@layerstore/core';
 import type { Home } from '../home/home.js';
 import { isDirectory, listOptional, unlessAbsent } from '../home/optional-file.js';
 import type { AufsWork } from './aufs-work.js';
@@ -67,5 +67,5 @@ export class Shadows {
     return new ShadowStack(layers, { ...this.parts, directoryOf: this.#directoryOf });
   }
 
-  readonly #directoryOf = (id: LayerId): string => join(this.parts.home.state, 'layers', id);
+  readonly #directoryOf = (id: LayerId): string => join(this.parts.home.state, 'layers', parseLayerId(id));
 }

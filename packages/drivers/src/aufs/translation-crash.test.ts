@@ -1,5 +1,6 @@
 /** kill -9 at every step of the translation of a writable layer: the next open finishes what was begun. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   linkSync,
@@ -12,7 +13,6 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseLayerId } from '@layerstore/core';
@@ -59,7 +59,7 @@ describe.skipIf(process.geteuid?.() !== 0)('the translation of a writable layer 
   const mounter = new Mounter();
   afterAll(() => workers[Symbol.asyncDispose]());
   beforeEach(async () => {
-    directory = realpathSync(mkdtempSync(join(tmpdir(), 'layerstore-translation-')));
+    directory = realpathSync(mkdtempSync('/dev/shm/layerstore-translation-'));
     home = join(directory, 'home');
     await makeHome(home);
   });
@@ -162,6 +162,27 @@ describe.skipIf(process.geteuid?.() !== 0)('the translation of a writable layer 
     await other.closeView(box);
     expect(existsSync(join(home, 'diff', 'box', '.wh.gone'))).toBe(true);
   });
+
+  test.each(['detached', 'in another mount namespace'])(
+    'waits for a view that is %s and still in use',
+    async (where) => {
+      const driver = await open();
+      const views = new LayerViews(driver, mounter);
+      const view = await views.get(box);
+      const user =
+        where === 'detached'
+          ? spawn('sh', ['-c', 'echo; read line'], { cwd: view, stdio: ['pipe', 'pipe', 'inherit'] })
+          : spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', `cd ${view}; echo; read line`]);
+      await once(user.stdout ?? user, 'data');
+      await mounter.detach(view);
+      await driver.closeView(box);
+      expect(existsSync(join(home, 'diff', 'box', '.wh.gone'))).toBe(false);
+      user.stdin?.end();
+      await once(user, 'close');
+      await open();
+      expect(existsSync(join(home, 'diff', 'box', '.wh.gone'))).toBe(true);
+    },
+  );
 
   test('waits for a mount that shows the layer as it is', async () => {
     const driver = await open();

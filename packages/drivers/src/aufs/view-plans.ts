@@ -52,7 +52,8 @@ export class ViewPlans {
 
   /** The same with everything on disk that the mount needs. */
   async prepare(id: LayerId, options: PlanOptions): Promise<MountPlan> {
-    const { forms, shadows, engine } = this.parts;
+    const { records, forms, shadows, engine } = this.parts;
+    records.requireLayer(id);
     await forms.settle(id);
     if (this.#isWritable(id, options)) {
       await shadows.forget(id);
