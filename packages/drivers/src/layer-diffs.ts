@@ -4,7 +4,7 @@
  * Where the driver knows the two trees ({@link GraphDriver.diffSource}) they are read in place. Otherwise, and whenever the
  * named parent is not the layer's own, both views are mounted read-only in staging and compared whole.
  */
-import { parseLayerId, type LayerId } from '@layerstore/core';
+import { parseLayerId, type LayerId, type Logger } from '@layerstore/core';
 import type {
   AppliedLayer,
   ArchiveWorkers,
@@ -26,6 +26,8 @@ import { treeWork } from './home/tree-work.js';
 export interface LayerDiffTools {
   readonly workers: ArchiveWorkers;
   readonly mounter: Mounter;
+  /** Told of what an archive asks for and a layer cannot have. */
+  readonly logger?: Logger;
 }
 
 export interface DiffOptions extends RunJobOptions {
@@ -108,6 +110,10 @@ export class LayerDiffs {
     const applied = await workers.run({ kind: 'apply', source, compression: 'auto', tree }, options);
     await workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers });
     await workers.run({ kind: 'sync', path: tree.path });
+    if (applied.pseudoLinks > 0) {
+      const { pseudoLinks } = applied;
+      this.tools.logger?.warn({ id, pseudoLinks }, 'the archive holds pseudo-links of aufs: hard links may be missing');
+    }
     const byHeaders = this.driver.abilities.sizeRule === 'tar-headers';
     const size = byHeaders ? applied.contentSize : await this.#size({ upper: tree, lowers: [] }, options);
     return { ...applied, size };

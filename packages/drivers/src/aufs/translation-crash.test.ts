@@ -173,11 +173,11 @@ describe.skipIf(process.geteuid?.() !== 0)('the translation of a writable layer 
         where === 'detached'
           ? spawn('sh', ['-c', 'echo; read line'], { cwd: view, stdio: ['pipe', 'pipe', 'inherit'] })
           : spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', `cd ${view}; echo; read line`]);
-      await once(user.stdout ?? user, 'data');
+      await once(user.stdout, 'data');
       await mounter.detach(view);
       await driver.closeView(box);
       expect(existsSync(join(home, 'diff', 'box', '.wh.gone'))).toBe(false);
-      user.stdin?.end();
+      user.stdin.end();
       await once(user, 'close');
       await open();
       expect(existsSync(join(home, 'diff', 'box', '.wh.gone'))).toBe(true);
