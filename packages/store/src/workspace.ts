@@ -79,8 +79,15 @@ export class Workspace implements AsyncDisposable {
       fill: async (cacheId) => {
         const from = await driver.applyTarget(this.record.cacheId);
         const to = await driver.applyTarget(cacheId);
-        await workers.run({ kind: 'remove-tree', path: to.tree.path });
-        await workers.run({ kind: 'copy-tree', from: from.tree.path, to: to.tree.path });
+        if (from.tree.dialect === to.tree.dialect) {
+          await workers.run({ kind: 'remove-tree', path: to.tree.path });
+          await workers.run({ kind: 'copy-tree', from: from.tree.path, to: to.tree.path });
+          return;
+        }
+        // A mounted layer may mark its deletions in another way than one at rest: aufs without an aufs kernel.
+        const diff = { upper: from.tree, lowers: [...from.lowers] };
+        const { deferred } = await workers.run({ kind: 'commit', diff, tree: to.tree });
+        await workers.run({ kind: 'settle', deferred, tree: to.tree, lowers: [...to.lowers] });
       },
     });
     return mountWorkspace(this.context, record, true);
