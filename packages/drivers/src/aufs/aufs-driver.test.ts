@@ -224,7 +224,10 @@ describe.skipIf(process.geteuid?.() !== 0)('an aufs home (needs root)', () => {
 
     test('a file between two directories separates them', async () => {
       await makeStack((path, id) => {
-        if (id === middle) return writeFileSync(join(path, 'name'), 'file');
+        if (id === middle) {
+          writeFileSync(join(path, 'name'), 'file');
+          return;
+        }
         mkdirSync(join(path, 'name'));
         writeFileSync(join(path, 'name', id), '');
       });

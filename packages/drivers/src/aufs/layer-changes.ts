@@ -11,7 +11,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, isLayerId, parseLayerId, type LayerId } from '@layerstore/core';
+import { fromSystemError, hasCode, isLayerId, parseLayerId, type LayerId } from '@layerstore/core';
 import { FileLock, syncFile } from '@layerstore/linux';
 import { listOptional, readOptional } from '../home/optional-file.js';
 
@@ -31,6 +31,26 @@ export class LayerChanges {
     }
     const path = join(this.#directory, parseLayerId(id));
     return new LayerChange(path, await FileLock.acquire(path));
+  }
+
+  /**
+   * The same for a layer that is going to be removed, noted already. `undefined` on a full file system, where removing must
+   * work all the same: what a process leaves that dies then is found by nobody.
+   */
+  async beginRemoval(id: LayerId): Promise<LayerChange | undefined> {
+    try {
+      const change = await this.begin(id);
+      try {
+        change.note();
+        return change;
+      } catch (error) {
+        await change[Symbol.asyncDispose]();
+        throw error;
+      }
+    } catch (error) {
+      if (hasCode(error, 'ERR_NO_SPACE')) return undefined;
+      throw error;
+    }
   }
 
   /** Calls `finish` for each layer whose change was interrupted. */

@@ -82,9 +82,8 @@ export class LayerFolders {
   /** @throws StoreError ERR_BUSY with the mounts and processes that hold it */
   async remove(id: LayerId): Promise<void> {
     const { home, records } = this.parts;
-    await using change = await this.#changes.begin(id);
+    await using _change = await this.#changes.beginRemoval(id);
     refuseInUse(id, records.path('diff', id), records.path('mnt', id));
-    change.note();
     unlessAbsent(() => unlinkSync(records.path('layers', id)));
     syncDirectory(join(home.path, 'layers'));
     reachedStep('driver.remove.unlinked', id);

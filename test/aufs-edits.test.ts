@@ -3,14 +3,12 @@ import { mkdtempSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArchiveWorkers } from '@layerstore/archive';
 import { parseLayerId, type LayerId } from '@layerstore/core';
+import { layerDiffs, LayerViews, openAufs } from '@layerstore/drivers';
+import { treeFacts } from '@layerstore/drivers/conformance';
 import { Mounter, mountsBelow, nativeSyscalls, readMountTable, removeTree } from '@layerstore/linux';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { randomEdits } from '../../../archive/src/tree/testing/random-edits.js';
-import { treeFacts } from '../conformance/tree-facts.js';
-import { layerDiffs } from '../layer-diffs.js';
-import { LayerViews } from '../views/layer-views.js';
-import { openAufs } from './open-aufs.js';
+import { randomEdits } from '../packages/archive/src/tree/testing/random-edits.js';
 
 describe.skipIf(process.geteuid?.() !== 0)('random edits in views (needs root)', () => {
   const workers = new ArchiveWorkers({ threads: 1 });
