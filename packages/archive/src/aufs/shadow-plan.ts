@@ -15,7 +15,7 @@ import { createHash } from 'node:crypto';
 import { isDirectory } from '../tree/file-kind.js';
 import type { FileStatus } from '@layerstore/linux';
 import type { Xattr } from '../tar/entry.js';
-import { splitMarks } from '../tree/overlay-marks.js';
+import { readXattrs } from '../tree/overlay-marks.js';
 import type { TreeFiles } from '../tree/tree-files.js';
 import { hasOpaqueMark, whitedOut, type MarkedDirectory } from './markers.js';
 
@@ -75,7 +75,7 @@ function directoryIn(
   const bytes = Buffer.from(path, 'latin1');
   const status = layer.files.status(bytes);
   if (status === undefined || !isDirectory(status)) return undefined;
-  return { status, xattrs: splitMarks(layer.files.xattrs(bytes)).own };
+  return { status, xattrs: readXattrs(layer.files, bytes).own };
 }
 
 /** Whiteouts by directory. */
