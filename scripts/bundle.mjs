@@ -185,7 +185,7 @@ function chunking(workers) {
   return (id, { getModuleInfo }) => {
     // The command waits at its top level for the verb that it imports: nothing that a verb needs may lie in the same file.
     if (getModuleInfo(id).isEntry) return undefined;
-    library ??= staticClosure([join(compiled, 'index.js')], getModuleInfo);
+    library ??= staticClosure([join(compiled, 'layer-store.js')], getModuleInfo);
     start ??= staticClosure([join(compiled, 'main.js'), join(compiled, 'commands/images.js')], getModuleInfo);
     reading ??= staticClosure([ours('archive/dist/workers/brief-jobs.js')], getModuleInfo);
     views ??= staticClosure([ours('store/dist/parts.js'), ours('store/dist/containers/changes.js')], getModuleInfo);
@@ -200,7 +200,7 @@ function chunking(workers) {
     for (const [name, closure] of daemon) if (closure.has(id)) return name;
     if (!id.startsWith(compiled)) return 'operations';
     const isEntry = getModuleInfo(id).dynamicImporters.length > 0;
-    const isApart = /\/(demo|completion)\/[^/]+$/.test(id.slice(compiled.length));
+    const isApart = /\/(demo|completion|layer)\/[^/]+$/.test(id.slice(compiled.length));
     return isEntry || isApart ? undefined : 'cli';
   };
 }

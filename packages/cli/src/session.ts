@@ -58,7 +58,7 @@ export class Session {
   }
 
   async openStore(options: GlobalOptions, root: string, further: Partial<OpenOptions> = {}): Promise<LayerStore> {
-    const { LayerStore } = await import('@layerstore/store');
+    const { LayerStore } = await import('./layer-store.js');
     return LayerStore.open({
       root,
       oneShot: true,
