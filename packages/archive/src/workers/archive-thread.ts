@@ -9,7 +9,7 @@ const STOP_WITHIN = 10_000;
 /** How long to wait for a thread that is being ended: one inside a system call ends when that returns. */
 const END_WITHIN = 1_000;
 /** MiB. Buffers are outside; ten million directories of one layer would need more, and fail with ERR_INTERNAL. */
-const HEAP = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 4 } as const;
+const HEAP = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 8 } as const;
 
 /** The same expression is right from src (tests), from dist, and from the bundle of the command line. */
 const ENTRY = new URL('../../dist/workers/worker.js', import.meta.url);
