@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { version } from '@layerstore/store';
+import { version } from '../layer-store.js';
 import type { Session } from '../session.js';
 
 export function define(command: Command, session: Session): void {
