@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { driverNames } from '@layerstore/drivers';
+import { detectDriver, driverNames, statePath } from '@layerstore/drivers';
 import type { HomeInfo, HomeLayer, HomeLayerDetails, PathChange } from '@layerstore/store';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CommandLine, type Ended } from './support/command.js';
@@ -12,27 +12,22 @@ import { hasProgram, isRoot, mountsBelow, Scratch } from './support/scratch.js';
 
 let scratch: Scratch;
 let layerstore: CommandLine;
-/** What /run/layerstore held before. */
-let states: Set<string>;
+/** State directories of the homes that were opened read-only. */
+const states = new Set<string>();
 
 beforeEach(() => {
-  scratch = new Scratch('layer');
+  // In memory: every unmount of an overlay syncs the file system that holds its upper.
+  scratch = new Scratch('layer', '/dev/shm');
   layerstore = new CommandLine(scratch.file('no-root'));
-  states = new Set(stateDirectories());
 });
 afterEach(() => {
-  scratch[Symbol.dispose]();
-  for (const name of stateDirectories()) {
-    const state = join('/run/layerstore', name);
-    const home = readText(join(state, 'home'));
-    if (states.has(name) || !home.startsWith(scratch.path)) continue;
+  for (const state of states) {
     for (const point of mountsBelow(state)) execFileSync('umount', [point]);
-    rmSync(state, { recursive: true });
+    rmSync(state, { recursive: true, force: true });
   }
+  states.clear();
+  scratch[Symbol.dispose]();
 });
-
-const stateDirectories = (): string[] => (existsSync('/run/layerstore') ? readdirSync('/run/layerstore') : []);
-const readText = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 
 /** The verbs of `layer` on one home. */
 class HomeCommands {
@@ -42,6 +37,7 @@ class HomeCommands {
   ) {}
 
   get readOnly(): HomeCommands {
+    states.add(statePath(this.path));
     return new HomeCommands(this.path, [...this.options, '--read-only']);
   }
 
@@ -280,6 +276,19 @@ describe.skipIf(!isRoot)('what is not there (needs root)', () => {
     expect(home.succeed('ls', '--size')).toMatch(/^box .*damaged: /m);
     expect(home.failure('mount', 'box')).toContain('lies over a layer that is gone');
   });
+
+  test('records that lead in a circle do not lead the commands in one', () => {
+    const home = makeHome('overlay2');
+    const shortName = (id: string): string => readFileSync(join(home.path, id, 'link'), 'utf8');
+    mkdirSync(join(home.path, 'base', 'work'));
+    writeFileSync(join(home.path, 'base', 'lower'), `l/${shortName('box')}`);
+    expect(home.json('ls')).toEqual([
+      { id: 'base', parent: 'box' },
+      { id: 'box', parent: 'base' },
+    ]);
+    expect(home.failure('mount', 'box')).toContain('does not agree with that of the parent');
+    expect(home.failure('rm', 'base', 'box')).toContain('it lies under');
+  });
 });
 
 const podman = hasProgram('podman');
@@ -304,6 +313,7 @@ describe.skipIf(!isRoot || !podman)('a home that podman keeps (needs root and po
     run('commit', container, 'second:1');
 
     const home = new HomeCommands(scratch.file('podman', 'overlay')).readOnly;
+    expect(detectDriver(home.path)).toBe('overlay2');
     const before = everyEntry(home.path);
     const layers = home.json('ls') as HomeLayer[];
     const base = layers.find(({ parent }) => parent === undefined);

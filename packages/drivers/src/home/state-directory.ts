@@ -4,7 +4,7 @@
  * ```
  * /run/layerstore/                      0700
  * /run/layerstore/<32 hex digits>/      0700, one for each home
- *   home                                the path of the home, for people who look around
+ *   home                                the path of the home, for people who look around; with the first view
  *   staging/ views/ ...                 what `<home>/.layerstore/` holds in a home that may be written
  * ```
  *
