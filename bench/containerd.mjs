@@ -1,12 +1,8 @@
 // A containerd of its own for one round: own root, own socket, only the plugins that a pull needs.
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { undoLater } from './cleanup.mjs';
-import { unmountTree } from './file-systems.mjs';
+import { startDaemon } from './daemon.mjs';
 import { isInstalled, run } from './measure.mjs';
-import { peakMemory, processorSeconds, processTree } from './process-tree.mjs';
 
 export const containerdIsInstalled = () => isInstalled('containerd') && isInstalled('ctr');
 
@@ -30,33 +26,9 @@ export async function startContainerd(directory) {
       `[grpc]\naddress = ${JSON.stringify(socket)}`,
     ].join('\n'),
   );
-  const daemon = spawn('containerd', ['--config', place('config.toml'), '--log-level', 'error'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    detached: true,
-  });
-  let stderr = '';
-  daemon.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
-  const ended = new Promise((resolve) => daemon.on('close', resolve));
-  const stop = undoLater(async () => {
-    daemon.kill('SIGTERM');
-    await ended;
-    await unmountTree(directory);
-  });
-  for (let attempt = 0; !existsSync(socket) || !(await answers(socket)); attempt += 1) {
-    if (attempt === 300 || daemon.exitCode !== null) {
-      await stop();
-      throw new Error(`containerd does not answer\n${stderr}`);
-    }
-    await sleep(100);
-  }
-  return {
-    socket,
-    stop,
-    /** Seconds of CPU time of the daemon and its children so far. */
-    cpu: () => processTree(daemon.pid ?? 0).reduce((sum, pid) => sum + processorSeconds(pid), 0),
-    /** Bytes; greatest resident set of the daemon so far. */
-    memory: () => peakMemory(daemon.pid ?? 0),
-  };
+  const argv = ['containerd', '--config', place('config.toml'), '--log-level', 'error'];
+  const daemon = await startDaemon(argv, directory, async () => existsSync(socket) && (await answers(socket)));
+  return { ...daemon, socket };
 }
 
 async function answers(socket) {

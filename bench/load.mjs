@@ -4,7 +4,7 @@ import { withFileSystem } from './file-systems.mjs';
 import { debianImage, warm } from './inputs.mjs';
 import { summary } from './measure.mjs';
 import { floor, loaders } from './peers.mjs';
-import { mebibytes, medianAndMinimum, publish, ratio } from './report.mjs';
+import { mebibytes, medianAndMinimum, publish, ratio, wallBars } from './report.mjs';
 import { takeTurns } from './rounds.mjs';
 
 const cases = [
@@ -64,12 +64,9 @@ export async function load({ rounds, on, note, busy }) {
         .filter((result) => result.fileSystem === fileSystem)
         .map(({ title, samples }) => ({
           title,
-          bars: Object.entries(samples)
-            .filter(([name]) => name !== floor.name)
-            .map(([name, list]) => {
-              const { median, minimum } = summary(list.map(({ wall }) => wall));
-              return { label: name, value: median, minimum, ours: name.startsWith('layerstore') };
-            }),
+          bars: wallBars(Object.fromEntries(Object.entries(samples).filter(([name]) => name !== floor.name)), (name) =>
+            name.startsWith('layerstore'),
+          ),
         })),
     })),
     samples: results,

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measureWith } from './daemon.mjs';
 import { docker, dockerIsInstalled, startDockerd } from './dockerd.mjs';
 import { isInstalled, measure, run } from './measure.mjs';
 
@@ -128,17 +129,7 @@ async function loadWithDocker(image, directory) {
   const place = join(directory, 'docker');
   mkdirSync(place);
   const daemon = await startDockerd(place);
-  try {
-    const before = daemon.cpu();
-    const client = await measure([docker, '--host', daemon.socket, 'load', '--quiet', '--input', image.dockerArchive]);
-    return {
-      ...client,
-      cpu: client.cpu + daemon.cpu() - before,
-      memory: Math.max(client.memory, daemon.memory()),
-    };
-  } finally {
-    await daemon.stop();
-  }
+  return measureWith(daemon, [docker, '--host', daemon.socket, 'load', '--quiet', '--input', image.dockerArchive]);
 }
 
 /** What the figures depend on, by program. */

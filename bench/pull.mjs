@@ -2,12 +2,13 @@
 import { join } from 'node:path';
 import { figure } from './chart.mjs';
 import { containerdIsInstalled, startContainerd } from './containerd.mjs';
+import { measureWith } from './daemon.mjs';
 import { withFileSystem } from './file-systems.mjs';
 import { debianImage, warm } from './inputs.mjs';
 import { isInstalled, measure, summary } from './measure.mjs';
 import { containersEnvironment, layerstore } from './peers.mjs';
 import { delay, registryIsInstalled, startRegistry } from './registry.mjs';
-import { mebibytes, medianAndMinimum, publish, ratio } from './report.mjs';
+import { mebibytes, medianAndMinimum, publish, ratio, wallBars } from './report.mjs';
 import { takeTurns } from './rounds.mjs';
 
 /** Milliseconds that each request is held back. */
@@ -108,10 +109,7 @@ export async function pull({ rounds, on, note, busy }) {
         .filter((result) => result.fileSystem === fileSystem)
         .map(({ title, samples }) => ({
           title,
-          bars: Object.entries(samples).map(([name, list]) => {
-            const { median, minimum } = summary(list.map(({ wall }) => wall));
-            return { label: name, value: median, minimum, ours: name === ours };
-          }),
+          bars: wallBars(samples, (name) => name === ours),
         })),
     })),
     samples: results,
@@ -145,15 +143,5 @@ function aims({ fileSystem, milliseconds, samples }) {
 
 async function pullWithContainerd(reference, directory) {
   const daemon = await startContainerd(join(directory, 'containerd'));
-  try {
-    const before = daemon.cpu();
-    const client = await measure(['ctr', '--address', daemon.socket, 'images', 'pull', '--plain-http', reference]);
-    return {
-      ...client,
-      cpu: client.cpu + daemon.cpu() - before,
-      memory: Math.max(client.memory, daemon.memory()),
-    };
-  } finally {
-    await daemon.stop();
-  }
+  return measureWith(daemon, ['ctr', '--address', daemon.socket, 'images', 'pull', '--plain-http', reference]);
 }

@@ -4,7 +4,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { barChart, figure } from './chart.mjs';
-import { run } from './measure.mjs';
+import { run, summary } from './measure.mjs';
 import { versions } from './peers.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -91,3 +91,15 @@ export const mebibytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 /** @param {number} value */
 export const ratio = (value) => `${figure(value)}×`;
+
+/**
+ * The bars of wall times: median, with a tick at the minimum.
+ * @param {Record<string, readonly import('./measure.mjs').Sample[]>} samples
+ * @param {(name: string) => boolean} isOurs
+ */
+export function wallBars(samples, isOurs) {
+  return Object.entries(samples).map(([name, list]) => {
+    const { median, minimum } = summary(list.map(({ wall }) => wall));
+    return { label: name, value: median, minimum, ours: isOurs(name) };
+  });
+}

@@ -36,6 +36,8 @@ export class Download implements LayerContent {
   resumed = false;
   /** The bytes that came are not those of the blob, or not those of a layer. */
   spoilt = false;
+  /** What is there. */
+  private bytes = 0;
   private started: Promise<GrowingFile> | undefined;
   private ended: Promise<void> | undefined;
   private staging: Staging | undefined;
@@ -107,11 +109,12 @@ export class Download implements LayerContent {
     }, signal);
   }
 
-  /** Ends it. @param rest whether what there is stays for a later pull; what is spoilt never does */
+  /** Ends it. @param rest whether what there is stays for a later pull; what is spoilt, or nothing, never does */
   async close(rest: 'keep' | 'discard'): Promise<void> {
     await this.ended;
     if (this.staging === undefined) return;
-    if (rest === 'keep' && !this.spoilt && this.staging.id.startsWith(prefix)) this.staging.leave();
+    const isUseful = this.bytes > 0 && !this.spoilt && this.staging.id.startsWith(prefix);
+    if (rest === 'keep' && isUseful) this.staging.leave();
     else await this.staging[Symbol.asyncDispose]();
   }
 
@@ -135,6 +138,8 @@ export class Download implements LayerContent {
       file.fail();
       progress.end('failed');
       throw error;
+    } finally {
+      this.bytes = file.position;
     }
   }
 

@@ -48,6 +48,9 @@ export async function pullImage(context: StoreContext, text: string, options: Pu
   );
 }
 
+/** Failures after which the same pull may succeed later, and be glad of what has come already. */
+const mayPass = ['ERR_REGISTRY_UNREACHABLE', 'ERR_REGISTRY_FAILED', 'ERR_REGISTRY_DENIED', 'ERR_BUSY'] as const;
+
 /** Attempts at an image whose layers others remove meanwhile, or of which an earlier pull has left damaged bytes. */
 const ATTEMPTS = 3;
 
@@ -63,8 +66,10 @@ async function pullReference(
     try {
       return await pullOnce(context, image, downloads, options);
     } catch (error) {
-      if (options.signal?.aborted === true || hasCode(error, 'ERR_NO_SPACE')) downloads.discard();
-      if (attempt === ATTEMPTS || !(hasCode(error, 'ERR_BUSY') || downloads.shouldStartOver)) throw error;
+      const isOver = attempt === ATTEMPTS || !(hasCode(error, 'ERR_BUSY') || downloads.shouldStartOver);
+      const isWorthKeeping = options.signal?.aborted !== true && hasCode(error, ...mayPass);
+      if (isOver && !isWorthKeeping) downloads.discard();
+      if (isOver) throw error;
       context.logger.warn({ error, attempt }, 'the pull starts again');
     }
   }
