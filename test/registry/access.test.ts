@@ -44,17 +44,24 @@ describe.skipIf(cannot !== undefined)(`access to docker-registry${cannot === und
     credentials: credentialFiles({ files: [authFile(content)] }),
   });
 
-  it('verifies the certificate by the authority in certs.d, and says what to do without it', async () => {
-    await using registry = await DockerRegistry.start(place(), { tls: certificate });
+  it('shows the certificate of the client that certs.d has for the registry', async () => {
+    await using registry = await DockerRegistry.start(place(), {
+      tls: certificate,
+      clientAuthority: certificate.authority,
+    });
+    const reference = `${registry.host}/made:1`;
+    await expect(store.images.push('made:1', reference)).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_UNREACHABLE',
+      hint: expect.stringContaining('NAME.cert and NAME.key') as string,
+    });
     const directory = place();
-    // By address, which is loopback, TLS need not be verified; the name of this test counts as a registry like any other.
     mkdirSync(`${directory}/${registry.host}`, { recursive: true });
     copyFileSync(certificate.authority, `${directory}/${registry.host}/ca.crt`);
-    const pushed = await store.images.push('made:1', `${registry.host}/made:1`, {
-      registry: { certificateDirectories: [directory] },
-    });
-    expect(pushed.layers).toHaveLength(1);
-    expect(registry.requests().length).toBeGreaterThan(0);
+    copyFileSync(certificate.certificate, `${directory}/${registry.host}/client.cert`);
+    copyFileSync(certificate.key, `${directory}/${registry.host}/client.key`);
+    const options = { registry: { certificateDirectories: [directory] } };
+    expect(await store.images.push('made:1', reference, options)).toMatchObject({ layers: [{ outcome: 'uploaded' }] });
+    expect(await store.images.pull(reference, options)).toMatchObject({ id: image.id });
   });
 
   it('Basic: refuses without and with wrong credentials, takes those of a file', async (context) => {

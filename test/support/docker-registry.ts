@@ -7,6 +7,8 @@ import type { TokenServer } from './token-server.js';
 
 export interface DockerRegistryOptions {
   readonly tls?: TestCertificate;
+  /** Of the certificates that clients have to show. */
+  readonly clientAuthority?: string;
   /** User and password, for Basic. */
   readonly htpasswd?: { readonly user: string; readonly password: string };
   /** For Bearer. */
@@ -37,7 +39,7 @@ export class DockerRegistry implements AsyncDisposable {
       storage: { filesystem: { rootdirectory: join(directory, 'data') }, delete: { enabled: true } },
       http: {
         addr: `127.0.0.1:${options.port ?? 0}`,
-        ...(options.tls === undefined ? {} : { tls: { certificate: options.tls.certificate, key: options.tls.key } }),
+        ...tlsOf(options),
       },
       validation: { manifests: { urls: { allow: ['^http://127\\.0\\.0\\.1:'] } } },
       ...authOf(directory, options),
@@ -81,6 +83,12 @@ export class DockerRegistry implements AsyncDisposable {
     this.child.kill('SIGKILL');
     await ended;
   }
+}
+
+function tlsOf({ tls, clientAuthority }: DockerRegistryOptions): Record<string, unknown> {
+  if (tls === undefined) return {};
+  const clients = clientAuthority === undefined ? {} : { clientcas: [clientAuthority] };
+  return { tls: { certificate: tls.certificate, key: tls.key, ...clients } };
 }
 
 function authOf(directory: string, options: DockerRegistryOptions): Record<string, unknown> {

@@ -48,6 +48,12 @@ export function connectionFailure(cause: unknown, url: URL): StoreError {
       if (isPlainHttp(cause)) {
         return fail('it does not speak TLS', `if plain HTTP is meant, allow it with --insecure-registry ${host}`);
       }
+      if (isOfTls(code)) {
+        return fail(
+          `no TLS connection comes about (${textOf(cause).trim()})`,
+          `if the registry wants to see a certificate, put it into /etc/docker/certs.d/${host} as NAME.cert and NAME.key`,
+        );
+      }
       return fail(textOf(cause), 'check the network, then try again');
   }
 }
@@ -78,9 +84,17 @@ export function brokenBody(cause: unknown, url: URL, signal: AbortSignal | undef
   return connectionFailure(cause, url);
 }
 
+/** The other side answered, but not in TLS: what OpenSSL says to the first bytes of an HTTP answer. */
 function isPlainHttp(cause: unknown): boolean {
   const code = codeOf(cause);
-  return code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('HPE_');
+  return (
+    code.startsWith('HPE_') ||
+    (isOfTls(code) && /wrong.version|packet.length|http.request/i.test(`${code} ${textOf(cause)}`))
+  );
+}
+
+function isOfTls(code: string): boolean {
+  return code === 'EPROTO' || code.startsWith('ERR_SSL_');
 }
 
 function codeOf(error: unknown): string {
