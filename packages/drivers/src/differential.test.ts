@@ -19,7 +19,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Conformance, type ConformanceSubject, type OpenedHome } from './conformance/subject.js';
 import { treeFacts } from './conformance/tree-facts.js';
-import { driverNames } from './registry.js';
+import { driverNames, openDriver } from './registry.js';
 
 type Edit =
   | { readonly kind: 'write'; readonly path: string; readonly content: string }
@@ -143,8 +143,10 @@ async function expectAgreement(homes: readonly OpenedHome[], id: LayerId, parent
  * of fifos and symlinks.
  */
 async function shownByProgram(home: OpenedHome, id: LayerId): Promise<Record<string, string>> {
-  const plan = await home.driver.openView(id, { readOnly: true });
   const program = new Mounter({ method: 'fuse-overlayfs' });
+  // A driver may plan for the program in another way than for the kernel.
+  const driver = await openDriver(home.driver.name, home.driver.home, { ...home.tools, mounter: program });
+  const plan = await driver.openView(id, { readOnly: true });
   return program.withMount(plan, join(home.directory, 'by-program'), (view) => Promise.resolve(treeFacts(view)));
 }
 

@@ -39,8 +39,11 @@ export interface OverlayPlan {
    * the same order, relative to `base`.
    */
   readonly short?: { readonly base: string; readonly lowers: readonly string[] };
-  /** Set where the kernel cannot do it: the view is made by the program fuse-overlayfs. */
-  readonly program?: 'fuse-overlayfs';
+  /**
+   * `fuse-overlayfs` where the kernel cannot do it: the view is made by that program. `none` where only the kernel does it
+   * rightly: to the program, a whiteout below a directory deletes the directory, to the kernel it ends the merge.
+   */
+  readonly program?: 'fuse-overlayfs' | 'none';
   /** The lowers are shown with mapped owners, by id-mapped mounts of them. */
   readonly idMaps?: IdMaps;
 }

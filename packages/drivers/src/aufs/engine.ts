@@ -43,7 +43,7 @@ const modprobe = '/sbin/modprobe';
  * overlay where none works
  */
 export async function chooseEngine(choice: EngineChoice): Promise<ChosenEngine> {
-  const { forced } = choice;
+  const forced = choice.mounter.method === 'fuse-overlayfs' ? 'fuse-overlayfs' : choice.forced;
   if (forced !== undefined) {
     const found = await attempts[forced](choice);
     if (StoreError.is(found)) throw found;

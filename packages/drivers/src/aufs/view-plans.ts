@@ -117,6 +117,7 @@ export class ViewPlans {
       ...(how.writable ? { upper: { path: records.path('diff', id), work: forms.workDirectory(id) } } : {}),
       options: [...overlayOptions, ...how.labels],
       short: { base: shortNames.path, lowers: lowers.map(nameOf) },
+      program: 'none',
     };
   }
 

@@ -41,6 +41,11 @@ export class Mounter {
     this.#options = options;
   }
 
+  /** How overlays are to be mounted; drivers that plan differently for fuse-overlayfs look at it. */
+  get method(): 'auto' | MountMethod {
+    return this.#options.method ?? 'auto';
+  }
+
   get #tools(): MountTools {
     const { syscalls, kernel, method, logger } = this.#options;
     return {

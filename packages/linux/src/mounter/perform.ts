@@ -1,5 +1,5 @@
 /** Which way a plan is mounted: the first that works, or the one that was asked for. */
-import { hasCode } from '@layerstore/core';
+import { hasCode, StoreError } from '@layerstore/core';
 import type { BindPlan, OverlayPlan, UnionPlan } from '../mount-plan.js';
 import { hasErrno } from '../native/errno.js';
 import { mountAufs } from './aufs-mount.js';
@@ -122,6 +122,12 @@ async function insteadOfKernel(
 }
 
 async function byProgram({ sys, kernel }: MountTools, plan: OverlayPlan, point: string): Promise<void> {
+  if (plan.program === 'none') {
+    throw new StoreError('ERR_NOT_SUPPORTED', 'fuse-overlayfs would show these layers wrongly', {
+      subject: point,
+      hint: 'open the driver with a mounter for fuse-overlayfs, so that it plans for it',
+    });
+  }
   if (plan.upper !== undefined) recordFuseUpper(plan.upper);
   try {
     await mountByFuseOverlayfs(kernel, plan, point);
