@@ -16,10 +16,13 @@ import { hasOpaqueMark, scanMarkers, type MarkedDirectory } from './markers.js';
  * @throws StoreError ERR_IO, ERR_LIMIT_EXCEEDED
  */
 export function planOverlayForm(path: string, lowers: readonly LayerTree[], marks: OverlayMarkFamily): FormChange {
+  const marked = scanMarkers(path);
+  // Most often a new container's: the lowers need not be opened.
+  if (marked.length === 0) return { to: 'overlay', marks, directories: [] };
   using files = new TreeFiles(path);
   using below = new LayerStack(lowers);
   const plan = new OverlayFormPlan(files, below);
-  return { to: 'overlay', marks, directories: scanMarkers(path).map((directory) => plan.change(directory)) };
+  return { to: 'overlay', marks, directories: marked.map((directory) => plan.change(directory)) };
 }
 
 class OverlayFormPlan {

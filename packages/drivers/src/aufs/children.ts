@@ -1,15 +1,13 @@
 import { lstatSync, readFileSync, type BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { isLayerId, type LayerId } from '@layerstore/core';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, nativeSyscalls, S_IFMT, S_IFREG } from '@layerstore/linux';
 import { listOptional, unlessAbsent } from '../home/optional-file.js';
 
 interface Listed {
   readonly parent: string;
   readonly version: string;
 }
-
-/** A list that was written a moment ago may be written to once more without its directory showing it. */
-const settledAfterNs = 2_000_000_000n;
 
 /**
  * Which layers have children. Only the lists of the children tell, so they are read once and again when they change. Cost:
@@ -32,40 +30,37 @@ export class Children {
   }
 
   #update(): void {
-    const status = unlessAbsent(() => lstatSync(this.directory, { bigint: true }));
+    const status = lstatSync(this.directory, { bigint: true, throwIfNoEntry: false });
     if (status === undefined) return;
     const version = versionOf(status);
-    if (version === this.#version) return;
-    const now = BigInt(Date.now()) * 1_000_000n;
-    this.#read();
-    this.#version = now - status.mtimeNs > settledAfterNs ? version : '';
+    const unchanged = version === this.#version;
+    // An empty list may be one that an engine has made a moment ago and is about to fill, which the directory does not show.
+    const names = unchanged ? this.#emptyLists() : listOptional(this.directory).map((entry) => entry.name);
+    if (!unchanged) this.#forgetOthers(new Set(names));
+    for (const name of names) this.#read(name);
+    if (names.length > 0) this.#children = new Map([...this.#listed].map(([name, { parent }]) => [parent, name]));
+    this.#version = version;
   }
 
-  #read(): void {
-    const children = new Map<string, string>();
-    const names = new Set(listOptional(this.directory).map((entry) => entry.name));
+  #emptyLists(): string[] {
+    return [...this.#listed].flatMap(([name, { parent }]) => (parent === '' ? [name] : []));
+  }
+
+  #forgetOthers(names: ReadonlySet<string>): void {
     for (const name of this.#listed.keys()) if (!names.has(name)) this.#listed.delete(name);
-    for (const name of names) {
-      const parent = this.#parentOf(name);
-      if (parent !== '') children.set(parent, name);
-    }
-    this.#children = children;
   }
 
-  #parentOf(name: string): string {
+  #read(name: string): void {
     const path = join(this.directory, name);
-    const status = unlessAbsent(() => lstatSync(path, { bigint: true }));
-    if (status?.isFile() !== true) return '';
-    const version = versionOf(status);
-    const known = this.#listed.get(name);
-    if (known?.version === version) return known.parent;
+    const status = nativeSyscalls().statxIfPresent(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+    if (status === undefined || (status.mode & S_IFMT) !== S_IFREG) return;
+    const version = `${status.inode}-${status.modifiedNs}-${status.changedNs}-${status.size}`;
+    if (this.#listed.get(name)?.version === version) return;
     const text = unlessAbsent(() => readFileSync(path, 'utf8')) ?? '';
-    const parent = text.slice(0, Math.max(text.indexOf('\n'), 0));
-    this.#listed.set(name, { parent, version });
-    return parent;
+    this.#listed.set(name, { parent: text.slice(0, Math.max(text.indexOf('\n'), 0)), version });
   }
 }
 
-function versionOf({ ino, mtimeNs, ctimeNs, size }: BigIntStats): string {
-  return `${ino}-${mtimeNs}-${ctimeNs}-${size}`;
+function versionOf({ ino, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${ino}-${mtimeNs}-${ctimeNs}`;
 }

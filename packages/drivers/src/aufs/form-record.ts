@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { FormChange, OverlayMarkFamily, ParkedRecord } from '@layerstore/archive';
 import { StoreError } from '@layerstore/core';
 import { writeFileDurably } from '@layerstore/linux';
@@ -15,7 +16,8 @@ export type FormRecord =
 
 /** @throws StoreError ERR_STORE_DAMAGED */
 export function readFormRecord(file: string): FormRecord | undefined {
-  const text = readOptional(file);
+  // Most layers have none: an error costs ten times the question.
+  const text = existsSync(file) ? readOptional(file) : undefined;
   if (text === undefined) return undefined;
   const record = parse(text);
   if (record !== undefined) return record;

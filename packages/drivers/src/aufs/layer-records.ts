@@ -14,9 +14,9 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLayerId, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
-import { writeFileDurably } from '@layerstore/linux';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, nativeSyscalls, S_IFDIR, S_IFMT, writeFileDurably } from '@layerstore/linux';
 import type { Home } from '../home/home.js';
-import { isDirectory, listOptional, readOptional, unlessAbsent } from '../home/optional-file.js';
+import { listOptional, readOptional, unlessAbsent } from '../home/optional-file.js';
 import { Children } from './children.js';
 
 export const removingSuffix = '-removing';
@@ -52,7 +52,8 @@ export class LayerRecords {
     if (!this.exists(id)) {
       throw new StoreError('ERR_LAYER_NOT_FOUND', `there is no such layer in ${this.#home}`, { subject: id });
     }
-    if (!isDirectory(this.path('diff', id))) throw damaged(this.path('diff', id), 'the directory of the layer is gone');
+    if (!isRealDirectory(this.path('diff', id)))
+      throw damaged(this.path('diff', id), 'the directory of the layer is gone');
   }
 
   list(): LayerId[] {
@@ -71,7 +72,7 @@ export class LayerRecords {
     const parents = this.#listed(id);
     const [parent, ...rest] = parents;
     for (const each of parents) {
-      if (!this.exists(each) || !isDirectory(this.path('diff', each))) {
+      if (!isRealDirectory(this.path('diff', each))) {
         throw damaged(this.path('layers', id), `it lists ${each}, a layer that is gone`);
       }
     }
@@ -112,6 +113,12 @@ export class LayerRecords {
 
 export function formatParents(parents: readonly LayerId[]): string {
   return parents.map((id) => `${id}\n`).join('');
+}
+
+/** Asked for every layer of a stack, for which the status of node:fs takes too long. */
+function isRealDirectory(path: string): boolean {
+  const status = nativeSyscalls().statxIfPresent(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+  return status !== undefined && (status.mode & S_IFMT) === S_IFDIR;
 }
 
 function sameList(one: readonly LayerId[], other: readonly LayerId[]): boolean {

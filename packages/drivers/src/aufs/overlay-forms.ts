@@ -209,9 +209,7 @@ export class OverlayForms {
   }
 
   #refuseMounted(id: LayerId): void {
-    const seen = this.parts.mountsOf(id);
-    const unseen = seen.length === 0 && isUpperInUse(this.parts.pathOf(id), this.#directory);
-    const mounts = unseen ? ['a place that is not seen from here'] : seen;
+    const mounts = this.parts.mountsOf(id);
     if (mounts.length === 0) return;
     throw new StoreError('ERR_BUSY', `a view that shows it is mounted on ${mounts.join(', ')}`, {
       subject: id,

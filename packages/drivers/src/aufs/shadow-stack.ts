@@ -1,6 +1,14 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { layerIdentity, readMarkerList, type ShadedLayer, type ShadowPair, writeMarkerList } from '@layerstore/archive';
+import {
+  layerIdentity,
+  readMarkerList,
+  writeMarkerList,
+  type ShadedLayer,
+  type ShadowPair,
+  type ShadowsJob,
+  type ShadowsMade,
+} from '@layerstore/archive';
 import type { LayerId } from '@layerstore/core';
 import { hasErrno } from '@layerstore/linux';
 import { readShadowNote, writeShadowNote, type ShadowNote } from './shadow-note.js';
@@ -20,6 +28,8 @@ export interface StackLayer {
 interface StackParts extends ShadowParts {
   /** Where the notes and shadows of a layer are. */
   readonly directoryOf: (id: LayerId) => string;
+  /** Notes that were read or written before: what one says of a state of the layers stays true. */
+  readonly notes: Map<LayerId, ShadowNote>;
 }
 
 /** A place for a shadow: above the uppermost layer, or between a layer and the next. */
@@ -87,24 +97,31 @@ export class ShadowStack {
       layers: involved.map((at) => this.#shaded(at)),
       pairs: joints.map((joint) => this.#pair(joint, involved)),
     };
-    if (shadows === 'named') {
-      const { names } = await this.parts.work.shadows(job);
-      for (const [index, joint] of joints.entries()) this.#names.set(keyOf(joint), names[index]);
-      return;
-    }
+    const { names, marked } = await this.parts.work.shadows(job);
+    for (const [index, joint] of joints.entries()) this.#names.set(keyOf(joint), names[index]);
+    if (shadows === 'named') return;
+    if (joints.some((joint) => this.#isMissing(joint)))
+      await this.#build(joints, { ...job, layers: known(job, marked) });
+    this.#noteFound(joints, involved, marked);
+  }
+
+  #isMissing(joint: Joint): boolean {
+    return this.#directoryAt(joint).some((directory) => !existsSync(directory));
+  }
+
+  async #build(joints: readonly Joint[], job: ShadowsJob): Promise<void> {
     const { home, work, logger } = this.parts;
     await using staged = await home.staging.enter();
-    const made = await work.shadows({ ...job, staging: staged.path });
-    if (made.built.length > 0) await home.trees.sync(staged.path);
-    if (made.lostXattrs > 0) {
-      logger?.warn({ home: home.path, count: made.lostXattrs }, 'directories of a view lack extended attributes');
+    const { names, built, lostXattrs } = await work.shadows({ ...job, staging: staged.path });
+    await home.trees.sync(staged.path);
+    if (lostXattrs > 0) {
+      logger?.warn({ home: home.path, count: lostXattrs }, 'directories of a view lack extended attributes');
     }
     for (const [index, joint] of joints.entries()) {
-      const name = made.names[index];
+      const name = names[index];
       this.#names.set(keyOf(joint), name);
-      if (name !== undefined && made.built.includes(index)) this.#publish(staged.entry(String(index)), joint, name);
+      if (name !== undefined && built.includes(index)) this.#publish(staged.entry(String(index)), joint, name);
     }
-    this.#noteFound(joints, involved, made.marked);
   }
 
   #shaded(at: number): ShadedLayer {
@@ -161,11 +178,17 @@ export class ShadowStack {
       ...(lower === undefined ? {} : { below: lower }),
     };
     writeShadowNote(join(this.parts.directoryOf(this.#layer(at).id), 'note'), note);
+    this.parts.notes.set(this.#layer(at).id, note);
   }
 
   #noteOf(layer: StackLayer, at: number): ShadowNote | undefined {
+    const identity = this.#identities[at];
+    const known = this.parts.notes.get(layer.id);
+    if (known?.identity === identity) return known;
     const note = readShadowNote(join(this.parts.directoryOf(layer.id), 'note'));
-    return note?.identity === this.#identities[at] ? note : undefined;
+    if (note === undefined || note.identity !== identity) return undefined;
+    this.parts.notes.set(layer.id, note);
+    return note;
   }
 
   #markerList(layer: StackLayer): string {
@@ -177,6 +200,11 @@ export class ShadowStack {
     if (layer === undefined) throw new RangeError(`the stack has no layer ${at}`);
     return layer;
   }
+}
+
+/** The layers of a job with the markers that were found in them. */
+function known(job: ShadowsJob, marked: ShadowsMade['marked']): ShadedLayer[] {
+  return job.layers.map(({ path }, index) => ({ path, marked: marked[index] ?? [] }));
 }
 
 function keyOf({ kind, at }: Joint): string {

@@ -21,6 +21,7 @@ import type { Home } from '../home/home.js';
 import { isDirectory, listOptional, unlessAbsent } from '../home/optional-file.js';
 import type { AufsWork } from './aufs-work.js';
 import { isMountedFrom } from './mounts-over.js';
+import type { ShadowNote } from './shadow-note.js';
 import { ShadowStack, type StackLayer } from './shadow-stack.js';
 
 export interface ShadowParts {
@@ -30,6 +31,8 @@ export interface ShadowParts {
 }
 
 export class Shadows {
+  readonly #notes = new Map<LayerId, ShadowNote>();
+
   constructor(private readonly parts: ShadowParts) {}
 
   /** Where a layer's list of markers is kept; its directory is there on return. */
@@ -51,8 +54,10 @@ export class Shadows {
   /** Forgets what was noted about a layer that is gone, or that somebody is going to write into. */
   async forget(id: LayerId): Promise<void> {
     const directory = this.#directoryOf(id);
+    this.#notes.delete(id);
+    if (!isDirectory(directory)) return;
     for (const name of ['markers', 'note']) unlessAbsent(() => unlinkSync(join(directory, name)));
-    if (isDirectory(directory) && !isMountedFrom(directory)) await this.parts.home.trees.remove(directory);
+    if (!isMountedFrom(directory)) await this.parts.home.trees.remove(directory);
   }
 
   /** Deletes what is left of layers that are gone. Cost: a listing. */
@@ -64,7 +69,7 @@ export class Shadows {
   }
 
   #stack(layers: readonly StackLayer[]): ShadowStack {
-    return new ShadowStack(layers, { ...this.parts, directoryOf: this.#directoryOf });
+    return new ShadowStack(layers, { ...this.parts, directoryOf: this.#directoryOf, notes: this.#notes });
   }
 
   readonly #directoryOf = (id: LayerId): string => join(this.parts.home.state, 'layers', parseLayerId(id));

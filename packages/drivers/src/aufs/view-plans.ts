@@ -14,7 +14,6 @@ import type { IdMaps, LayerId } from '@layerstore/core';
 import { nativeSyscalls, type MountPlan } from '@layerstore/linux';
 import type { PlanOptions } from '../driver.js';
 import type { Home } from '../home/home.js';
-import { unlessAbsent } from '../home/optional-file.js';
 import { contextOption } from '../overlay2/mount-options.js';
 import type { AufsWork } from './aufs-work.js';
 import type { AufsEngine } from './engine.js';
@@ -47,19 +46,19 @@ export class ViewPlans {
 
   /** The plan of a view, without changing anything. */
   async describe(id: LayerId, options: PlanOptions): Promise<MountPlan> {
-    return this.#plan(id, options, 'named');
+    return this.#plan(id, this.parts.records.parents(id), options, 'named');
   }
 
   /** The same with everything on disk that the mount needs. */
   async prepare(id: LayerId, options: PlanOptions): Promise<MountPlan> {
     const { records, forms, shadows, engine } = this.parts;
-    records.requireLayer(id);
+    const parents = records.parents(id);
     await forms.settle(id);
     if (this.#isWritable(id, options)) {
       await shadows.forget(id);
-      if (engine === 'overlay' && (await this.#needsUnion(id))) await this.#openForm(id);
+      if (engine === 'overlay' && (await this.#needsUnion(id, parents))) await this.#openForm(id, parents);
     }
-    return this.#plan(id, options, 'made');
+    return this.#plan(id, parents, options, 'made');
   }
 
   /** The directory of a layer in the form that it has. */
@@ -74,10 +73,14 @@ export class ViewPlans {
     return Promise.all(ids.map((id) => this.tree(id)));
   }
 
-  async #plan(id: LayerId, options: PlanOptions, readiness: Readiness): Promise<MountPlan> {
+  async #plan(
+    id: LayerId,
+    parents: readonly LayerId[],
+    options: PlanOptions,
+    readiness: Readiness,
+  ): Promise<MountPlan> {
     const writable = this.#isWritable(id, options);
-    const parents = this.parts.records.parents(id);
-    if (parents.length === 0 && !(await this.#needsUnion(id))) {
+    if (!(await this.#needsUnion(id, parents))) {
       const path = this.parts.records.path('diff', id);
       return writable ? { kind: 'directory', path } : { kind: 'bind', source: path, readOnly: true };
     }
@@ -158,26 +161,25 @@ export class ViewPlans {
   }
 
   /** False for a base layer that is its own view, because there is nothing in it to be hidden. */
-  async #needsUnion(id: LayerId): Promise<boolean> {
+  async #needsUnion(id: LayerId, parents: readonly LayerId[]): Promise<boolean> {
     const { records, engine, forms, work } = this.parts;
-    if (records.parents(id).length > 0 || forms.formOf(id) === 'overlay') return true;
+    if (parents.length > 0 || forms.formOf(id) === 'overlay') return true;
     // Docker shows the directory itself.
     if (engine === 'aufs') return false;
     const { marked } = await work.shadows({ layers: [{ path: records.path('diff', id) }], pairs: [] });
     return marked.some((directories) => directories.some((directory) => directory.markers.length > 0));
   }
 
-  async #openForm(id: LayerId): Promise<void> {
-    const { forms, records } = this.parts;
-    const lowers = await this.trees(records.parents(id));
+  async #openForm(id: LayerId, parents: readonly LayerId[]): Promise<void> {
+    const lowers = await this.trees(parents);
     const hidesAll = hidesAllBelow(this.#layer(id, false));
-    await forms.open(id, () => (hidesAll ? [] : lowers));
+    await this.parts.forms.open(id, () => (hidesAll ? [] : lowers));
   }
 }
 
 /** True when nothing of the lower layers is to be seen: there is an opaque mark at the layer's root. */
 function hidesAllBelow({ path, form }: StackLayer): boolean {
-  if (form === 'aufs') return unlessAbsent(() => lstatSync(join(path, '.wh..wh..opq'))) !== undefined;
+  if (form === 'aufs') return lstatSync(join(path, '.wh..wh..opq'), { throwIfNoEntry: false }) !== undefined;
   const marks = ['user.overlay.opaque', 'trusted.overlay.opaque'];
   return marks.some((name) => nativeSyscalls().getXattr(path, name)?.toString() === 'y');
 }
