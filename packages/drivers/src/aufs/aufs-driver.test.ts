@@ -248,6 +248,22 @@ describe.skipIf(process.geteuid?.() !== 0)('an aufs home (needs root)', () => {
       expect(changes.map(({ kind, path }) => `${kind} ${path.toString()}`)).toEqual(['delete /both']);
     });
 
+    test('and never shadows by fuse-overlayfs, which reads them in another way', async () => {
+      const driver = await makeStack((path, id) => {
+        mkdirSync(join(path, 'directory'));
+        writeFileSync(join(path, 'directory', '.wh..wh..opq'), '');
+        writeFileSync(join(path, 'directory', id), '');
+      });
+      const program = new Mounter({ method: 'fuse-overlayfs' });
+      const plan = await driver.openView(top, { readOnly: true });
+      await expect(program.mount(plan, join(directory, 'wrong'))).rejects.toMatchObject({ code: 'ERR_NOT_SUPPORTED' });
+      const planned = await openAufs(home, { mounter: program });
+      await program.withMount(await planned.openView(top), join(directory, 'right'), (path) => {
+        expect(Object.keys(treeFacts(path))).toEqual(['/', '/directory', '/directory/top']);
+        return Promise.resolve();
+      });
+    });
+
     test('127 layers', { timeout: 120_000 }, async () => {
       const driver = await open();
       let parent: LayerId | undefined;
