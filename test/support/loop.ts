@@ -17,12 +17,19 @@ export class LoopMount implements Disposable {
     readonly path: string,
   ) {}
 
-  static make(directory: string, name: string, type: LoopFileSystem, megabytes: number): LoopMount {
+  /** @param options further arguments of mkfs */
+  static make(
+    directory: string,
+    name: string,
+    type: LoopFileSystem,
+    megabytes: number,
+    options: readonly string[] = [],
+  ): LoopMount {
     const image = join(directory, `${name}.img`);
     writeFileSync(image, '');
     truncateSync(image, megabytes * 1024 * 1024);
     const [program = '', ...argv] = mkfs[type];
-    execFileSync(program, [...argv, image], { stdio: 'pipe' });
+    execFileSync(program, [...argv, ...options, image], { stdio: 'pipe' });
     return LoopMount.mount(directory, name, image);
   }
 

@@ -22,7 +22,12 @@ const program = `
   subscribe('layerstore:step', (reached) => {
     if (reached.name === step) process.kill(process.pid, 'SIGKILL');
   });
-  await (operation === 'create' ? driver.createReadWrite('victim', { parent: 'base' }) : driver.remove('victim'));
+  const operations = {
+    create: () => driver.createReadWrite('victim', { parent: 'base' }),
+    remove: () => driver.remove('victim'),
+    finishApply: () => driver.finishApply('victim'),
+  };
+  await operations[operation]();
 `;
 
 const steps: readonly (readonly [DriverName, 'create' | 'remove', string])[] = [
@@ -38,6 +43,12 @@ const steps: readonly (readonly [DriverName, 'create' | 'remove', string])[] = [
   ['overlay2', 'remove', 'driver.remove.renamed'],
   ['overlay2', 'remove', 'driver.remove.unlinked'],
   ['overlay2', 'remove', 'driver.remove.deleted'],
+  ['overlay', 'create', 'driver.create.built'],
+  ['overlay', 'create', 'driver.create.renamed'],
+  ['overlay', 'create', 'driver.create.finished'],
+  ['overlay', 'remove', 'driver.remove.renamed'],
+  ['overlay', 'remove', 'driver.remove.unlinked'],
+  ['overlay', 'remove', 'driver.remove.deleted'],
   ['vfs', 'create', 'driver.create.built'],
   ['vfs', 'create', 'driver.create.renamed'],
   ['vfs', 'create', 'driver.create.finished'],
@@ -106,7 +117,27 @@ describe.skipIf(process.geteuid?.() !== 0)('a process that is killed with -9 (ne
     expect(await expectSound(name, content)).toBe(gone ? 'absent' : 'there');
   });
 
-  test.each(['aufs', 'overlay2', 'vfs'] as const)('of %s at any time leaves nothing half made', async (name) => {
+  test.each(['driver.complete.built', 'driver.complete.renamed'])(
+    'of overlay, step %s, leaves an image layer that shows the same',
+    async (step) => {
+      const driver = await open('overlay');
+      await makeBase(driver);
+      await driver.create(victim, { parent: base });
+      writeFileSync(join((await driver.applyTarget(victim)).tree.path, 'own'), 'own');
+      const content = await view(driver);
+      expect(run('overlay', 'finishApply', step)).toBe('SIGKILL');
+      const again = await open('overlay');
+      expect(readdirSync(join(home, '.layerstore', 'staging'))).toEqual([]);
+      const complete = step === 'driver.complete.renamed';
+      expect(readdirSync(join(home, victim)).sort()).toEqual(complete ? ['root'] : ['lower-id', 'upper', 'work']);
+      expect(await view(again)).toEqual(content);
+      await again.finishApply(victim);
+      expect(readdirSync(join(home, victim))).toEqual(['root']);
+      expect(await view(again)).toEqual(content);
+    },
+  );
+
+  test.each(['aufs', 'overlay2', 'overlay', 'vfs'] as const)('of %s at any time leaves nothing half made', async (name) => {
     const content = await makeBase(await open(name));
     const start = performance.now();
     expect(run(name, 'create', 'none')).toBeNull();

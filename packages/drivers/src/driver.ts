@@ -8,7 +8,7 @@
  *
  * ## The story of a layer
  * *Pull.* An image of two layers arrives. `create(base)` makes an empty layer, `applyTarget(base)` says where the
- * archive code unpacks the first tar, and the layer is complete. `create(second, { parent: base })` does the same above it; from
+ * archive code unpacks the first tar, and after `finishApply(base)` the layer is complete. `create(second, { parent: base })` does the same above it; from
  * then on `base` has a child and must not change.
  *
  * *Container.* `createReadWrite(box, { parent: second })` makes an empty writable layer. `plan(box)` describes its mount: lowers
@@ -113,6 +113,14 @@ export interface GraphDriver {
   applyTarget(id: LayerId): Promise<ApplyTarget>;
 
   /**
+   * Called when an archive has been unpacked into {@link applyTarget} and settled, and before the layer gets a child. The view
+   * is the same before and after. Most drivers have nothing to do; overlay gives the layer its complete tree. Durable on
+   * return, idempotent, and nothing is lost where it never happens.
+   * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_BUSY, ERR_NO_SPACE
+   */
+  finishApply(id: LayerId): Promise<void>;
+
+  /**
    * The trees whose difference is the layer's content over `parent`, without mounting anything; `undefined` where they
    * can only be compared through their views (then {@link layerDiffs} mounts both).
    * @throws StoreError ERR_LAYER_NOT_FOUND
@@ -143,6 +151,8 @@ export interface ApplyTarget {
   readonly tree: LayerTree;
   /** Uppermost first. Empty where `tree` is complete. */
   readonly lowers: readonly LayerTree[];
+  /** Set where the tree is not empty, so that an archive can be applied through the mounted view only. */
+  readonly through?: 'view';
 }
 
 export interface Abilities {

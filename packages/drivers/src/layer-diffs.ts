@@ -18,7 +18,7 @@ import type {
   WrittenBytes,
 } from '@layerstore/archive';
 import type { Mounter } from '@layerstore/linux';
-import type { GraphDriver } from './driver.js';
+import type { ApplyTarget, GraphDriver } from './driver.js';
 import { HomeStaging } from './home/home-staging.js';
 import { refuseInUse } from './home/in-use.js';
 import { treeWork } from './home/tree-work.js';
@@ -104,8 +104,15 @@ export class LayerDiffs {
    * @throws StoreError ERR_MALFORMED_ARCHIVE, ERR_ARCHIVE_ESCAPE, ERR_TRUNCATED, ERR_LIMIT_EXCEEDED, ERR_NO_SPACE
    */
   async applyDiff(id: LayerId, source: BlobSource, options: RunJobOptions = {}): Promise<AppliedDiff> {
-    const { tree, lowers } = await this.driver.applyTarget(id);
-    refuseInUse(id, tree.path, this.driver.mountPoint(id));
+    const target = await this.driver.applyTarget(id);
+    refuseInUse(id, target.tree.path, this.driver.mountPoint(id));
+    if (target.through === 'view') return this.#applyThroughView(id, source, options);
+    const applied = await this.#apply(target, source, options);
+    await this.driver.finishApply(id);
+    return applied;
+  }
+
+  async #apply({ tree, lowers }: ApplyTarget, source: BlobSource, options: RunJobOptions): Promise<AppliedDiff> {
     const { workers } = this.tools;
     const applied = await workers.run({ kind: 'apply', source, compression: 'auto', tree }, options);
     await workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers });
@@ -121,6 +128,17 @@ export class LayerDiffs {
 
   async #size(diff: DiffSource, options: RunJobOptions): Promise<number> {
     return this.tools.workers.run({ kind: 'diff-size', diff, count: 'lstat' }, options);
+  }
+
+  async #applyThroughView(id: LayerId, source: BlobSource, options: RunJobOptions): Promise<AppliedDiff> {
+    const plan = await this.driver.openView(id);
+    try {
+      return await this.tools.mounter.withMount(plan, this.driver.mountPoint(id), (path) =>
+        this.#apply({ tree: { path, dialect: 'complete' }, lowers: [] }, source, options),
+      );
+    } finally {
+      await this.driver.closeView(id);
+    }
   }
 
   async #compare<Result>(

@@ -3,12 +3,14 @@ import { StoreError } from '@layerstore/core';
 import type { GraphDriver } from './driver.js';
 import type { DriverOptions } from './driver-options.js';
 import { openAufs } from './aufs/open-aufs.js';
+import { openOverlay } from './overlay/open-overlay.js';
 import { openOverlay2 } from './overlay2/open-overlay2.js';
 import { openVfs } from './vfs/vfs-driver.js';
 
 /** Every driver, by the name that Docker uses. */
 const drivers = {
   aufs: openAufs,
+  overlay: openOverlay,
   overlay2: openOverlay2,
   vfs: openVfs,
 } as const satisfies Record<string, (home: string, options: DriverOptions) => Promise<GraphDriver>>;

@@ -119,7 +119,10 @@ export interface Jobs {
   verify: { job: StoredLayer; result: undefined };
   /** Writes a whole tree as a tar. */
   export: { job: { path: string; to: WriteTarget }; result: WrittenBytes };
-  'copy-tree': { job: { from: string; to: string }; result: undefined };
+  /** Copies a tree; with a label, for SELinux, every copy gets it. */
+  'copy-tree': { job: { from: string; to: string; label?: string }; result: undefined };
+  /** Makes the complete tree that layers show, uppermost first, of hard links to their files. */
+  'link-view': { job: { trees: readonly LayerTree[]; to: string }; result: undefined };
   'remove-tree': { job: { path: string }; result: undefined };
   /** Names the shadows of a stack of aufs layers and builds those that are missing. */
   'aufs-shadows': { job: ShadowsJob; result: ShadowsMade };

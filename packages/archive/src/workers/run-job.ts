@@ -13,6 +13,7 @@ import { writeDockerDiff } from '../diff/docker/write-docker-diff.js';
 import { writeDiff, writeTree } from '../diff/write.js';
 import type { DiffSource } from '../layer-tree.js';
 import { copyTree } from '../tree/copy.js';
+import { linkView } from '../tree/link-view.js';
 import { runApply, runUnpack } from './apply-job.js';
 import { runFeed, runFeedDiff } from './feed-job.js';
 import { BlobReader, drain } from './blob-reader.js';
@@ -54,8 +55,12 @@ const runners: Runners = {
     return undefined;
   },
   export: ({ path, to }, control) => write(to, control, writeTree(path, watch(control))),
-  'copy-tree': ({ from, to }) => {
-    copyTree(from, to);
+  'copy-tree': ({ from, to, label }) => {
+    copyTree(from, to, label === undefined ? {} : { label });
+    return undefined;
+  },
+  'link-view': ({ trees, to }) => {
+    linkView(trees, to);
     return undefined;
   },
   'remove-tree': ({ path }) => {

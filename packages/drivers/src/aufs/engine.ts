@@ -96,7 +96,7 @@ async function tryOverlay({ home, mounter }: EngineChoice): Promise<Attempt> {
   let refusal: StoreError | undefined;
   for (const options of overlayOptionSets()) {
     try {
-      await probeOverlay(home, mounter, options);
+      await probeOverlay(home, { driver: 'aufs', mounter, mountOptions: options });
       return options;
     } catch (error) {
       if (!StoreError.is(error) || !expected.includes(error.code)) throw error;

@@ -1,6 +1,14 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fromSystemError, parseLayerId, reachedStep, StoreError, type LayerId, type Logger } from '@layerstore/core';
+import {
+  fromSystemError,
+  parseLayerId,
+  reachedStep,
+  silentLogger,
+  StoreError,
+  type LayerId,
+  type Logger,
+} from '@layerstore/core';
 import {
   AT_FDCWD,
   backingFileSystem,
@@ -44,7 +52,7 @@ export class Home {
   readonly trees: TreeWork;
   readonly #mayBeMade: boolean;
   readonly #mounter: Mounter;
-  readonly #logger: Logger | undefined;
+  readonly logger: Logger;
 
   private constructor({ path, state, mayBeMade, options }: HomeParts) {
     this.path = path;
@@ -55,7 +63,7 @@ export class Home {
     this.staging = new HomeStaging(state, this.trees);
     this.#mayBeMade = mayBeMade;
     this.#mounter = options.mounter;
-    this.#logger = options.logger;
+    this.logger = options.logger ?? silentLogger;
   }
 
   /**
@@ -167,7 +175,7 @@ export class Home {
       const mounted = mountsBelow(readMountTable(), place).reverse();
       for (const entry of mounted) await this.#mounter.unmount(entry.mountPoint);
     });
-    if (swept > 0) this.#logger?.info({ home: this.path, swept }, 'deleted what interrupted work had left');
+    if (swept > 0) this.logger.info({ home: this.path, swept }, 'deleted what interrupted work had left');
   }
 
   async #takeOut(id: LayerId, directory: string, afterRename: (() => void) | undefined): Promise<void> {

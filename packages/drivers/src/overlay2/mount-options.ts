@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { StoreError } from '@layerstore/core';
 
 /**
@@ -8,9 +8,34 @@ import { StoreError } from '@layerstore/core';
  */
 const unwantedFeatures = ['index', 'redirect_dir', 'metacopy'] as const;
 
-/** @param parameters the directory of the overlay module's parameters */
-export function overlayOptions(parameters = '/sys/module/overlay/parameters'): string[] {
-  return unwantedFeatures.filter((name) => existsSync(`${parameters}/${name}`)).map((name) => `${name}=off`);
+export interface OverlayKernel {
+  /** Directory of the overlay module's parameters. */
+  readonly parameters: string;
+  /** The map of this process's user namespace. */
+  readonly uidMap: string;
+}
+
+const thisKernel: OverlayKernel = { parameters: '/sys/module/overlay/parameters', uidMap: '/proc/self/uid_map' };
+
+/**
+ * Options of every mount. In a user namespace nobody may write `trusted.` attributes, so the overlay keeps its marks in
+ * `user.` ones there (Linux 5.11).
+ */
+export function overlayOptions({ parameters, uidMap }: OverlayKernel = thisKernel): string[] {
+  const off = unwantedFeatures.filter((name) => existsSync(`${parameters}/${name}`)).map((name) => `${name}=off`);
+  return mapsAllIds(readFileSync(uidMap, 'utf8')) ? off : [...off, userAttributes];
+}
+
+const userAttributes = 'userxattr';
+
+/** The attribute in which a mount with these options marks a directory as opaque. */
+export function opaqueAttribute(options: readonly string[]): string {
+  return `${options.includes(userAttributes) ? 'user' : 'trusted'}.overlay.opaque`;
+}
+
+/** True for the map of the first user namespace, and of those that are none: all ids are themselves. */
+function mapsAllIds(uidMap: string): boolean {
+  return /^\s*0\s+0\s+4294967295\s*$/.test(uidMap);
 }
 
 const userAttributes = 'userxattr';

@@ -1,6 +1,6 @@
-import { StoreError } from '@layerstore/core';
 import { checkStorageOptions, noProjectQuotas, type DriverOptions } from '../driver-options.js';
 import { Home } from '../home/home.js';
+import { refuseFileSystem } from '../home/refuse-file-system.js';
 import { overlayOptions } from './mount-options.js';
 import { Overlay2Driver } from './overlay2-driver.js';
 import { probeOverlay } from './probe.js';
@@ -19,18 +19,10 @@ export async function openOverlay2(path: string, options: DriverOptions): Promis
     ignored: ['overlay2.override_kernel_check'],
     refused: { 'overlay2.size': noProjectQuotas },
   });
+  if (options.access !== 'read-only') refuseFileSystem('overlay2', path, refusedFileSystems);
   const home = Home.open(path, options);
-  if (!home.readOnly) refuseFileSystem(home);
   home.makeSubdirectory(linkDirectory, 0o700);
   const mountOptions = overlayOptions();
-  if (!home.readOnly) await probeOverlay(home, options.mounter, mountOptions);
+  if (!home.readOnly) await probeOverlay(home, { driver: 'overlay2', mounter: options.mounter, mountOptions });
   return new Overlay2Driver({ home, mountOptions });
-}
-
-function refuseFileSystem(home: Home): void {
-  if (!refusedFileSystems.includes(home.backingFileSystem)) return;
-  throw new StoreError('ERR_INCOMPATIBLE_FILE_SYSTEM', `overlay2 cannot work on ${home.backingFileSystem}`, {
-    subject: home.path,
-    hint: 'put the home on another file system, for example a volume, or use --driver vfs',
-  });
 }

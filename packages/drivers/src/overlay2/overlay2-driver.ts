@@ -111,7 +111,7 @@ export class Overlay2Driver implements GraphDriver {
       ['Supports d_type', 'true'],
       ['Using metacopy', 'false'],
       ['Native Overlay Diff', 'true'],
-      ['userxattr', 'false'],
+      ['userxattr', String(this.parts.mountOptions.includes('userxattr'))],
       ['Mount Options', this.parts.mountOptions.join(',')],
       ['Maximum Depth', String(this.abilities.maxDepth)],
     ]);
@@ -153,6 +153,10 @@ export class Overlay2Driver implements GraphDriver {
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
     this.parts.home.requireWritable(id);
     return Promise.resolve({ tree: this.#tree(id), lowers: this.#treesUnder(id) });
+  }
+
+  async finishApply(id: LayerId): Promise<void> {
+    await this.applyTarget(id);
   }
 
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {

@@ -141,6 +141,10 @@ export class VfsDriver implements GraphDriver {
     return Promise.resolve({ tree: complete(this.#requireLayer(id)), lowers: [] });
   }
 
+  async finishApply(id: LayerId): Promise<void> {
+    await this.applyTarget(id);
+  }
+
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource> {
     const lowers = parent === undefined ? [] : [complete(this.#requireLayer(parent))];
     return Promise.resolve({ upper: complete(this.#requireLayer(id)), lowers });

@@ -30,6 +30,7 @@ export async function makeLayer(
   const applied = await fill(target, tarSplit);
   const workers = await context.workers();
   await workers.run({ kind: 'settle', deferred: applied.deferred, tree: target.tree, lowers: [...target.lowers] });
+  await driver.finishApply(cacheId);
   reachedStep('unpack.applied', cacheId);
 
   const diffId = applied.diffId;

@@ -282,6 +282,7 @@ async function settle(job: Unpacking, layer: PlannedLayer, applied: AppliedLayer
   if (applied === undefined) return;
   const { tree, lowers } = await job.driver.applyTarget(layer.cacheId);
   await job.workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers: [...lowers] });
+  await job.driver.finishApply(layer.cacheId);
 }
 
 function unpublished(layer: PlannedLayer, applied: AppliedLayer | undefined): UnpublishedLayer {

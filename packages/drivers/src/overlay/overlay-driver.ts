@@ -1,0 +1,299 @@
+/**
+ * `overlay`: every layer of an image is a complete tree, whose files are hard links to those of its parent; a container's is a
+ * directory of changes over one such tree, joined by the kernel's overlay file system.
+ *
+ * The home is the one that Docker's driver of the same name kept until 23.0; {@link OverlayRecords} has the picture. Hard links
+ * are what makes it delicate: a file that is written in place changes in every layer that shares it. So archives are unpacked
+ * beside the tree, as changes, and only the finished layer is completed; and a tree takes no writes from the moment that
+ * another layer may share it.
+ */
+import { chmodSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromSystemError, reachedStep, StoreError, type LayerId } from '@layerstore/core';
+import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
+import { syncDirectory, syncFile, type MountPlan } from '@layerstore/linux';
+import type {
+  Abilities,
+  ApplyTarget,
+  CreateOptions,
+  CreateReadWriteOptions,
+  GraphDriver,
+  PlanOptions,
+} from '../driver.js';
+import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
+import { makeDirectory, makeFile, type Home } from '../home/home.js';
+import { refuseInUse } from '../home/in-use.js';
+import { copyRootAttributes } from '../home/root-attributes.js';
+import { contextOption } from '../overlay2/mount-options.js';
+import { OverlayRecords, type ChangesLayer, type OverlayLayer } from './overlay-records.js';
+import { UnsharedLayers } from './unshared-layers.js';
+
+export interface OverlayParts {
+  readonly home: Home;
+  /** Options of every mount. */
+  readonly mountOptions: readonly string[];
+  /** Only homes from before 2017 may lack it. */
+  readonly supportsDirectoryTypes: boolean;
+}
+
+export class OverlayDriver implements GraphDriver {
+  readonly name = 'overlay';
+  readonly home: string;
+  readonly state: string;
+  readonly abilities: Abilities = {
+    independentLayers: false,
+    nativeDiff: false,
+    sizeRule: 'tar-headers',
+    quota: false,
+    maxDepth: Infinity,
+  };
+  readonly #home: Home;
+  readonly #records: OverlayRecords;
+  readonly #unshared: UnsharedLayers;
+
+  constructor(private readonly parts: OverlayParts) {
+    this.#home = parts.home;
+    this.home = parts.home.path;
+    this.state = parts.home.state;
+    this.#records = new OverlayRecords(parts.home.path);
+    this.#unshared = new UnsharedLayers(parts.home.state);
+  }
+
+  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
+    const directory = this.#records.directory(id);
+    try {
+      const below = options.parent === undefined ? undefined : this.#records.read(options.parent);
+      if (this.#records.exists(id)) this.#acceptUntouched(id, options.parent, below);
+      else await this.#make(id, options.parent, below);
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    checkStorageOptions(options.storageOptions, {
+      driver: this.name,
+      ignored: [],
+      refused: { size: noProjectQuotas },
+    });
+    await this.create(id, options);
+  }
+
+  async remove(id: LayerId): Promise<void> {
+    const directory = this.#records.directory(id);
+    try {
+      if (!this.#records.exists(id)) return;
+      await this.#home.retire(id, directory, () => this.#unshared.drop(id));
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async exists(id: LayerId): Promise<boolean> {
+    return Promise.resolve(this.#records.exists(id));
+  }
+
+  /** Docker records the layer whose tree lies below; a layer that is complete no longer tells what it came from. */
+  async parent(id: LayerId): Promise<LayerId | undefined> {
+    const layer = this.#records.read(id);
+    return Promise.resolve(layer.form === 'changes' ? layer.lower : undefined);
+  }
+
+  async list(): Promise<LayerId[]> {
+    return Promise.resolve(this.#records.list());
+  }
+
+  async metadata(id: LayerId): Promise<Readonly<Record<string, string>>> {
+    const layer = this.#records.read(id);
+    return Promise.resolve(
+      layer.form === 'complete'
+        ? { RootDir: layer.root }
+        : {
+            LowerDir: layer.lowerRoot,
+            MergedDir: this.#records.file(id, 'merged'),
+            UpperDir: layer.upper,
+            WorkDir: layer.work,
+          },
+    );
+  }
+
+  async status(): Promise<readonly (readonly [string, string])[]> {
+    return Promise.resolve([
+      ['Backing Filesystem', this.#home.backingFileSystem],
+      ['Supports d_type', String(this.parts.supportsDirectoryTypes)],
+      ['Mount Options', this.parts.mountOptions.join(',')],
+    ]);
+  }
+
+  /** A tree that other layers may share is shown read-only, whatever is asked for. */
+  async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    const layer = this.#records.read(id);
+    const readOnly = options.readOnly === true || this.#home.readOnly;
+    if (layer.form === 'complete') {
+      const writable = !readOnly && this.#unshared.has(id);
+      return Promise.resolve(
+        writable ? { kind: 'directory', path: layer.root } : { kind: 'bind', source: layer.root, readOnly: true },
+      );
+    }
+    const label = options.mountLabel ?? '';
+    return Promise.resolve({
+      kind: 'overlay',
+      lowers: readOnly ? [layer.upper, layer.lowerRoot] : [layer.lowerRoot],
+      ...(readOnly ? {} : { upper: { path: layer.upper, work: layer.work } }),
+      options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
+    });
+  }
+
+  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+    const plan = await this.plan(id, options);
+    if (this.#home.readOnly) this.#home.makeViewDirectory();
+    return plan;
+  }
+
+  async closeView(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  mountPoint(id: LayerId): string {
+    const own = this.#records.file(id, 'merged');
+    return this.#home.readOnly ? this.#home.viewPoint(id) : own;
+  }
+
+  /** A layer over one that is no image starts with content, to which an archive can be applied through the view only. */
+  async applyTarget(id: LayerId): Promise<ApplyTarget> {
+    this.#home.requireWritable(id);
+    const layer = this.#records.read(id);
+    if (layer.form === 'complete') return Promise.resolve({ tree: complete(layer.root), lowers: [] });
+    const target = { tree: changes(layer.upper), lowers: [complete(layer.lowerRoot)] };
+    return Promise.resolve(readdirSync(layer.upper).length === 0 ? target : { ...target, through: 'view' });
+  }
+
+  /** Gives an image's layer its complete tree, by one rename; the view is the same before and after. */
+  async finishApply(id: LayerId): Promise<void> {
+    const directory = this.#records.directory(id);
+    try {
+      const layer = this.#records.read(id);
+      if (layer.form === 'changes') await this.#complete(id, layer);
+      await this.#dropRest(id);
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {
+    const layer = this.#records.read(id);
+    const below = parent === undefined ? undefined : this.#records.read(parent);
+    return Promise.resolve(inPlace(layer, below));
+  }
+
+  async cleanup(): Promise<void> {
+    if (!this.#home.readOnly) {
+      for (const id of this.#records.list()) await this.#dropRest(id);
+      this.#unshared.sweep((id) => this.#records.exists(id));
+    }
+    await this.#home.sweep();
+  }
+
+  async #make(id: LayerId, parent: LayerId | undefined, below: OverlayLayer | undefined): Promise<void> {
+    const made = await this.#home.publish(id, this.#records.directory(id), async (directory) => {
+      chmodSync(directory, 0o700);
+      if (parent === undefined || below === undefined) this.#buildBase(id, directory);
+      else await this.#buildChanges(directory, parent, below);
+    });
+    // Another process has made a layer of this name meanwhile.
+    if (!made) this.#acceptUntouched(id, parent, below);
+  }
+
+  #buildBase(id: LayerId, directory: string): void {
+    makeDirectory(join(directory, 'root'), 0o755);
+    syncFile(join(directory, 'root'));
+    syncFile(directory);
+    this.#unshared.add(id);
+  }
+
+  /** Over an image: no changes. Over a container's layer: a copy of its changes, over the same image. */
+  async #buildChanges(directory: string, parent: LayerId, below: OverlayLayer): Promise<void> {
+    const [upper, work, lowerId] = ['upper', 'work', 'lower-id'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    if (below.form === 'complete') {
+      makeDirectory(upper, 0o755);
+      copyRootAttributes(below.root, upper);
+      // Before the child is visible: when it is complete, it shares the files.
+      this.#unshared.drop(parent);
+    } else {
+      await this.#home.trees.copy(below.upper, upper);
+      await this.#home.trees.sync(upper);
+    }
+    makeDirectory(work, 0o700);
+    makeFile(lowerId, below.form === 'complete' ? parent : below.lower, 0o600);
+    for (const path of [upper, work, lowerId, directory]) syncFile(path);
+  }
+
+  /** @throws StoreError ERR_EXISTS unless the layer is as {@link create} would leave it */
+  #acceptUntouched(id: LayerId, parent: LayerId | undefined, below: OverlayLayer | undefined): void {
+    const layer = this.#records.read(id);
+    if (below === undefined) {
+      if (layer.form === 'complete' && this.#unshared.has(id) && readdirSync(layer.root).length === 0) return;
+    } else if (layer.form === 'changes') {
+      const expected = below.form === 'complete' ? parent : below.lower;
+      const untouched = below.form === 'complete' ? readdirSync(layer.upper).length === 0 : sameChanges(layer, below);
+      if (layer.lower === expected && untouched) return;
+    }
+    throw new StoreError('ERR_EXISTS', 'a layer of this name exists, over another parent or with content', {
+      subject: id,
+    });
+  }
+
+  async #complete(id: LayerId, layer: ChangesLayer): Promise<void> {
+    const directory = this.#records.directory(id);
+    refuseInUse(id, directory);
+    await using staged = await this.#home.staging.enter();
+    const root = staged.entry('root');
+    await this.#home.trees.linkView([changes(layer.upper), complete(layer.lowerRoot)], root);
+    await this.#home.trees.sync(root);
+    reachedStep('driver.complete.built', id);
+    renameSync(root, this.#records.file(id, 'root'));
+    syncDirectory(directory);
+    reachedStep('driver.complete.renamed', id);
+  }
+
+  async #dropRest(id: LayerId): Promise<void> {
+    const directory = this.#records.directory(id);
+    const rest = this.#records.rest(id);
+    for (const name of rest) {
+      if (name === 'lower-id') rmSync(join(directory, name), { force: true });
+      else await this.#delete(join(directory, name));
+    }
+    if (rest.length > 0) syncDirectory(directory);
+  }
+
+  async #delete(path: string): Promise<void> {
+    await using _taken = await this.#home.staging.takeIn(path);
+  }
+}
+
+/** Complete trees, and changes over exactly this parent, are compared where they lie; anything else through views. */
+function inPlace(layer: OverlayLayer, below: OverlayLayer | undefined): DiffSource | undefined {
+  if (below?.form === 'changes') return undefined;
+  if (layer.form === 'complete') {
+    return { upper: complete(layer.root), lowers: below === undefined ? [] : [complete(below.root)] };
+  }
+  if (below?.root !== layer.lowerRoot) return undefined;
+  return { upper: changes(layer.upper), lowers: [complete(layer.lowerRoot)] };
+}
+
+function sameChanges(one: ChangesLayer, other: ChangesLayer): boolean {
+  const found = findChanges({ upper: complete(one.upper), lowers: [complete(other.upper)] });
+  return found[Symbol.iterator]().next().done === true;
+}
+
+function complete(path: string): LayerTree {
+  return { path, dialect: 'complete' };
+}
+
+function changes(path: string): LayerTree {
+  return { path, dialect: 'overlay' };
+}
