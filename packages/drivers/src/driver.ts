@@ -32,7 +32,7 @@
  * - What a driver can do is said in {@link Abilities}, never found out by a failing call.
  */
 import type { DiffSource, LayerTree } from '@layerstore/archive';
-import type { LayerId } from '@layerstore/core';
+import type { IdMaps, LayerId } from '@layerstore/core';
 import type { MountPlan } from '@layerstore/linux';
 
 export interface GraphDriver {
@@ -46,6 +46,8 @@ export interface GraphDriver {
    */
   readonly state: string;
   readonly abilities: Abilities;
+  /** Owners in layers and views are the host's under these maps, and archives hold the container's; absent where they are equal. */
+  readonly idMaps?: IdMaps | undefined;
 
   /**
    * Makes an empty layer over `parent`. Its root has the mode, owner and extended attributes of the parent's root; 0755 of

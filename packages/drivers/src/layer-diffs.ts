@@ -134,7 +134,7 @@ export class LayerDiffs {
     const plan = await this.driver.openView(id);
     try {
       return await this.tools.mounter.withMount(plan, this.driver.mountPoint(id), (path) =>
-        this.#apply({ tree: { path, dialect: 'complete' }, lowers: [] }, source, options),
+        this.#apply({ tree: this.#view(path), lowers: [] }, source, options),
       );
     } finally {
       await this.driver.closeView(id);
@@ -186,8 +186,13 @@ export class LayerDiffs {
   async #withView<Result>(id: LayerId, at: string, use: (view: LayerTree) => Promise<Result>): Promise<Result> {
     const { mounter } = this.tools;
     const mountPoint = this.driver.mountPoint(id);
-    if (mounter.isMounted(mountPoint)) return use({ path: mountPoint, dialect: 'complete' });
+    if (mounter.isMounted(mountPoint)) return use(this.#view(mountPoint));
     const plan = await this.driver.openView(id, { readOnly: true });
-    return mounter.withMount(plan, at, (path) => use({ path, dialect: 'complete' }));
+    return mounter.withMount(plan, at, (path) => use(this.#view(path)));
+  }
+
+  #view(path: string): LayerTree {
+    const { idMaps } = this.driver;
+    return { path, dialect: 'complete', ...(idMaps === undefined ? {} : { idMaps }) };
   }
 }

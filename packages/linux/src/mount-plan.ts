@@ -1,4 +1,4 @@
-import type { IdMaps } from '@layerstore/core';
+import type { IdMaps, Owner } from '@layerstore/core';
 
 /**
  * How to make a layer visible: what a driver describes and the mounter performs.
@@ -25,13 +25,23 @@ export interface BindPlan {
   readonly idMaps?: IdMaps;
 }
 
+export interface OverlayUpper {
+  readonly path: string;
+  readonly work: string;
+  /**
+   * Whom the directory `work/work` shall belong to, which the kernel makes anew at every mount and through which it moves
+   * files: the root of the container. Default the mounting process's owner.
+   */
+  readonly owner?: Owner;
+}
+
 /** A kernel overlay. */
 export interface OverlayPlan {
   readonly kind: 'overlay';
   /** Absolute paths, uppermost first; at least two, or one with an upper. */
   readonly lowers: readonly string[];
   /** Absent for a read-only view. */
-  readonly upper?: { readonly path: string; readonly work: string };
+  readonly upper?: OverlayUpper;
   /** Further options, `key` or `key=value`, in kernel spelling. */
   readonly options: readonly string[];
   /**

@@ -4,7 +4,7 @@
  * is a change of time.
  */
 import { readFileSync } from 'node:fs';
-import { StoreError } from '@layerstore/core';
+import { StoreError, toHost, type IdMaps, type Owner } from '@layerstore/core';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, hasErrno, type FileSyscalls } from '@layerstore/linux';
 import type { TarEntry, Xattr } from '../tar/entry.js';
 import { ACCESS_ACL, DEFAULT_ACL, isOverlayXattr, setXattrs } from './xattrs.js';
@@ -50,18 +50,22 @@ export class AttributeWriter {
   unsupportedXattrs = 0;
   readonly #syscalls: FileSyscalls;
   readonly #umask: number;
+  readonly #idMaps: IdMaps | undefined;
   readonly #uid = process.geteuid?.() ?? -1;
   readonly #gid = process.getegid?.() ?? -1;
 
-  constructor(syscalls: FileSyscalls) {
+  /** @param idMaps owners of members are those of the container, files get those of the host */
+  constructor(syscalls: FileSyscalls, idMaps?: IdMaps) {
     this.#syscalls = syscalls;
+    this.#idMaps = idMaps;
     this.#umask = readUmask();
   }
 
   /** For an open regular file that was created with `mode & 0o777`. @param inherits its directory gives it its group */
   finishFile(fd: number, entry: TarEntry, inherits: boolean): void {
     const syscalls = this.#syscalls;
-    if (this.#mustChown(entry, inherits)) syscalls.fchownat(fd, '', entry.uid, entry.gid, AT_EMPTY_PATH);
+    const { uid, gid } = toHost(this.#idMaps, entry);
+    if (this.#mustChown({ uid, gid }, inherits)) syscalls.fchownat(fd, '', uid, gid, AT_EMPTY_PATH);
     if (entry.xattrs.length > 0) this.#setOpen(fd, entry.xattrs);
     if (this.#mustChmod(entry, inherits)) syscalls.fchmod(fd, entry.mode);
     syscalls.futimens(fd, entry.accessedNs ?? entry.modifiedNs, entry.modifiedNs);
@@ -70,9 +74,8 @@ export class AttributeWriter {
   /** For a symlink, device or fifo, named in an open directory. */
   finishNode(directory: number, name: Buffer, entry: TarEntry, inherits: boolean): void {
     const syscalls = this.#syscalls;
-    if (this.#mustChown(entry, inherits)) {
-      syscalls.fchownat(directory, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW);
-    }
+    const { uid, gid } = toHost(this.#idMaps, entry);
+    if (this.#mustChown({ uid, gid }, inherits)) syscalls.fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW);
     if (entry.xattrs.length > 0) {
       const path = Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
       this.unsupportedXattrs += setXattrs(entry.xattrs, {
@@ -93,9 +96,8 @@ export class AttributeWriter {
     const syscalls = this.#syscalls;
     const { madeMode, inheritsGroup } = directory;
     const found = madeMode === undefined;
-    if (found || this.#mustChown(attributes, inheritsGroup)) {
-      syscalls.fchownat(fd, '', attributes.uid, attributes.gid, AT_EMPTY_PATH);
-    }
+    const { uid, gid } = toHost(this.#idMaps, attributes);
+    if (found || this.#mustChown({ uid, gid }, inheritsGroup)) syscalls.fchownat(fd, '', uid, gid, AT_EMPTY_PATH);
     if (found) this.#clearXattrs(fd, attributes.xattrs);
     if (attributes.xattrs.length > 0) this.#setOpen(fd, attributes.xattrs);
     if (attributes.mode !== madeMode || this.#mustChmod(attributes, inheritsGroup))
@@ -127,7 +129,7 @@ export class AttributeWriter {
     }
   }
 
-  #mustChown(owner: { readonly uid: number; readonly gid: number }, inherits: boolean): boolean {
+  #mustChown(owner: Owner, inherits: boolean): boolean {
     return inherits || owner.uid !== this.#uid || owner.gid !== this.#gid;
   }
 

@@ -56,7 +56,7 @@ export class LayerWriter implements Disposable {
   #last: Directory;
 
   constructor(syscalls: FileSyscalls, tree: LayerTree, recorder?: SplitRecorder) {
-    this.#attributes = new AttributeWriter(syscalls);
+    this.#attributes = new AttributeWriter(syscalls, tree.idMaps);
     const directories = new Directories(syscalls, tree.path);
     this.#directories = directories;
     this.#recorder = recorder;

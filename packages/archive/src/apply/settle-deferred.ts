@@ -39,7 +39,7 @@ export function settleDeferred(
   syscalls: FileSyscalls = nativeSyscalls(),
 ): void {
   try {
-    const attributes = new AttributeWriter(syscalls);
+    const attributes = new AttributeWriter(syscalls, tree.idMaps);
     using directories = new Directories(syscalls, tree.path);
     using below = new LayerStack(lowers);
     using whole = deferred.links.length > 0 ? new LayerStack([tree, ...lowers]) : undefined;

@@ -75,7 +75,7 @@ export class Comparison implements Disposable {
     this.#onStep = onStep;
     this.#content = new ContentComparer(onStep);
     this.#dialect = source.upper.dialect;
-    this.#upper = new TreeFiles(source.upper.path);
+    this.#upper = new TreeFiles(source.upper.path, source.upper.idMaps);
     try {
       this.#lower = new LayerStack(source.lowers);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { StoreError } from '@layerstore/core';
+import { StoreError, type IdMaps } from '@layerstore/core';
 import { nativeSyscalls, type FileStatus } from '@layerstore/linux';
 import { OPAQUE_MARKER } from '../apply/whiteout-name.js';
 import type { ByteSource } from '../byte-source.js';
@@ -48,10 +48,13 @@ export function writeDiff(source: DiffSource, options: DiffWriteOptions = {}): B
  * Writes a directory with all it holds as a tar: the export of a container's view. Names and devices that have a
  * meaning in layers are written as they are.
  * @param path absolute path of the directory
+ * @param options with id maps, the owners in the directory are the host's
  * @throws StoreError ERR_IO, ERR_BUSY when another file system is mounted below `path`, ERR_LIMIT_EXCEEDED
  */
-export function writeTree(path: string, options: DiffWriteOptions = {}): ByteSource {
-  return new DiffWriter({ upper: { path, dialect: 'complete' }, lowers: [] }, options, 'tree').run();
+export function writeTree(path: string, options: DiffWriteOptions & { readonly idMaps?: IdMaps } = {}): ByteSource {
+  const { idMaps, ...write } = options;
+  const upper = { path, dialect: 'complete', ...(idMaps === undefined ? {} : { idMaps }) } as const;
+  return new DiffWriter({ upper, lowers: [] }, write, 'tree').run();
 }
 
 class DiffWriter {

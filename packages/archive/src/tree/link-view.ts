@@ -22,7 +22,8 @@ import { LayerStack, type StackEntry } from './stack.js';
  * @throws StoreError ERR_EXISTS when `to` is not empty, ERR_NO_SPACE, ERR_IO
  */
 export function linkView(trees: readonly LayerTree[], to: string): void {
-  using stack = new LayerStack(trees);
+  // Owners go from disk to disk.
+  using stack = new LayerStack(trees.map(({ path, dialect }) => ({ path, dialect })));
   using linking = new ViewLinking(stack, to);
   linking.run();
 }

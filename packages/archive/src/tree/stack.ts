@@ -82,7 +82,7 @@ export class LayerStack implements Disposable {
     try {
       for (const [index, tree] of trees.entries()) {
         const lowest = index === trees.length - 1;
-        this.#layers.push({ tree, files: new TreeFiles(tree.path), index, lowest });
+        this.#layers.push({ tree, files: new TreeFiles(tree.path, tree.idMaps), index, lowest });
       }
       this.#root = this.#mergedRoot();
     } catch (error) {

@@ -5,7 +5,7 @@
  * mount (so a directory that is swapped for a symlink to `/etc` is an error, not a way out), and names the entry
  * relative to that descriptor. The last directory stays open, because walks ask for its entries one after the other.
  */
-import { fromSystemError, StoreError } from '@layerstore/core';
+import { fromSystemError, StoreError, toContainer, type IdMaps } from '@layerstore/core';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -24,6 +24,8 @@ import {
 } from '@layerstore/linux';
 import { readdirSync, type Dirent } from 'node:fs';
 import type { Xattr } from '../tar/entry.js';
+import { isAufsMarker } from './aufs-markers.js';
+import { isWhiteoutDevice } from './file-kind.js';
 import { baseName, byBytes, parentOf, pathText } from './paths.js';
 
 const WITHIN = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
@@ -40,8 +42,14 @@ export class TreeFiles implements Disposable {
   #openPath: Buffer | undefined;
   #openFd = -1;
 
-  /** @param path absolute path of an existing directory; symlinks on the way to it are followed */
-  constructor(readonly path: string) {
+  /**
+   * @param path absolute path of an existing directory; symlinks on the way to it are followed
+   * @param idMaps owners on disk are the host's, and are told as those of the container
+   */
+  constructor(
+    readonly path: string,
+    private readonly idMaps?: IdMaps,
+  ) {
     this.#root = this.#guard(Buffer.alloc(0), () => this.#syscalls.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
   }
 
@@ -71,7 +79,8 @@ export class TreeFiles implements Disposable {
   status(path: Buffer): FileStatus | undefined {
     try {
       const { directory, name } = this.#place(path);
-      return this.#syscalls.statxIfPresent(directory, name, AT_SYMLINK_NOFOLLOW);
+      const status = this.#syscalls.statxIfPresent(directory, name, AT_SYMLINK_NOFOLLOW);
+      return status === undefined ? undefined : this.#inContainer(path, status);
     } catch (error) {
       // ENOTDIR and ELOOP: what was a directory a moment ago is none any more. A name that is too long does not exist.
       if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return undefined;
@@ -81,7 +90,7 @@ export class TreeFiles implements Disposable {
 
   /** What `fd`, opened by {@link open}, is. */
   statusOfOpen(fd: number, path: Buffer): FileStatus {
-    return this.#guard(path, () => this.#syscalls.statx(fd, '', AT_EMPTY_PATH));
+    return this.#guard(path, () => this.#inContainer(path, this.#syscalls.statx(fd, '', AT_EMPTY_PATH)));
   }
 
   linkTarget(path: Buffer): Buffer {
@@ -145,6 +154,12 @@ export class TreeFiles implements Disposable {
     this.#syscalls.close(this.#root);
   }
 
+  /** Marks of deletion belong to whoever mounts, and are in no map. */
+  #inContainer(path: Buffer, status: FileStatus): FileStatus {
+    if (this.idMaps === undefined || isWhiteoutDevice(status) || isAufsMarker(baseName(path))) return status;
+    return { ...status, ...toContainer(this.idMaps, status) };
+  }
+
   #place(path: Buffer): Place {
     if (path.length === 0) return { directory: this.#root, name: SELF };
     return { directory: this.#directory(parentOf(path)), name: baseName(path) };
@@ -182,6 +197,14 @@ export class TreeFiles implements Disposable {
 
   #error(path: Buffer, error: unknown): StoreError {
     const subject = pathText(this.absolutePath(path));
+    if (StoreError.is(error) && error.subject === undefined) {
+      const { hint } = error;
+      return new StoreError(error.code, error.message, {
+        subject,
+        ...(hint === undefined ? {} : { hint }),
+        cause: error,
+      });
+    }
     if (hasErrno(error, 'EXDEV')) {
       return new StoreError('ERR_BUSY', 'another file system is mounted there', {
         subject,

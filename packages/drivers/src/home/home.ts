@@ -1,14 +1,28 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
+  checkIdMaps,
   fromSystemError,
+  hostRoot,
   parseLayerId,
   reachedStep,
   silentLogger,
   StoreError,
+  type IdMaps,
   type LayerId,
   type Logger,
+  type Owner,
 } from '@layerstore/core';
+import type { Dialect, LayerTree } from '@layerstore/archive';
 import {
   AT_FDCWD,
   backingFileSystem,
@@ -19,6 +33,7 @@ import {
   RENAME_NOREPLACE,
   syncDirectory,
   type Mounter,
+  type OverlayUpper,
 } from '@layerstore/linux';
 import type { DriverOptions } from '../driver-options.js';
 import { HomeStaging, type StagingDirectory } from './home-staging.js';
@@ -50,6 +65,10 @@ export class Home {
   readonly staging: HomeStaging;
   /** Copies, deletes and syncs trees for the driver. */
   readonly trees: TreeWork;
+  /** Owners of layers on disk are the host's, under these maps. */
+  readonly idMaps: IdMaps | undefined;
+  /** Whom new layers belong to where owners are mapped: the container's root, as the host sees it. */
+  readonly rootOwner: Owner | undefined;
   readonly #mayBeMade: boolean;
   readonly #mounter: Mounter;
   readonly logger: Logger;
@@ -61,6 +80,8 @@ export class Home {
     this.backingFileSystem = backingFileSystem(path).name;
     this.trees = treeWork(options.workers);
     this.staging = new HomeStaging(state, this.trees);
+    this.idMaps = options.idMaps;
+    this.rootOwner = options.idMaps === undefined ? undefined : hostRoot(options.idMaps);
     this.#mayBeMade = mayBeMade;
     this.#mounter = options.mounter;
     this.logger = options.logger ?? silentLogger;
@@ -68,12 +89,15 @@ export class Home {
 
   /**
    * Opens a home; one that is not there is made, 0710 as Docker does, unless `access` or `create` forbid it.
+   * The group of a home that is made is the mapped root's, which has to pass through it.
    * @throws StoreError ERR_NOT_FOUND, ERR_READ_ONLY, ERR_NEEDS_ROOT, ERR_NO_SPACE, ERR_IO
+   * @throws StoreError ERR_INVALID_ARGUMENT for id maps that no kernel takes
    */
   static open(path: string, options: DriverOptions): Home {
+    if (options.idMaps !== undefined) checkIdMaps(options.idMaps);
     try {
       const mayBeMade = mayBecomeHome(path, options);
-      if (mayBeMade) makeHomeDirectory(path);
+      if (mayBeMade) makeHomeDirectory(path, options.idMaps);
       const real = realpathSync(path);
       if (!isDirectory(real)) throw noHome(path);
       const state = isReadOnly(options) ? statePath(real) : join(real, '.layerstore');
@@ -99,11 +123,25 @@ export class Home {
     }
     try {
       if (mkdirSync(path, { recursive: true, mode }) === undefined) return;
-      chmodSync(path, mode);
+      setOwnership(path, mode, this.passage);
       syncDirectory(this.path);
     } catch (error) {
       throw fromSystemError(error, path);
     }
+  }
+
+  /** Of directories that the container's root passes through, and no more. */
+  get passage(): Owner | undefined {
+    return passage(this.idMaps);
+  }
+
+  upper(path: string, work: string): OverlayUpper {
+    return { path, work, ...(this.rootOwner === undefined ? {} : { owner: this.rootOwner }) };
+  }
+
+  /** A directory of the home as archives and comparisons take it. */
+  tree(path: string, dialect: Dialect): LayerTree {
+    return { path, dialect, ...(this.idMaps === undefined ? {} : { idMaps: this.idMaps }) };
   }
 
   /** Where the views of layers are mounted that have no place for it in the home. */
@@ -209,9 +247,9 @@ function mayBecomeHome(path: string, options: DriverOptions): boolean {
   return create === 'any' || (unlessAbsent(() => readdirSync(path)) ?? []).length === 0;
 }
 
-function makeHomeDirectory(path: string): void {
+function makeHomeDirectory(path: string, idMaps: IdMaps | undefined): void {
   if (mkdirSync(path, { recursive: true, mode: 0o710 }) === undefined) return;
-  chmodSync(path, 0o710);
+  setOwnership(path, 0o710, passage(idMaps));
   syncDirectory(dirname(path));
 }
 
@@ -223,9 +261,19 @@ function noHome(path: string, cause?: unknown): StoreError {
   });
 }
 
-/** Makes a directory of exactly this mode: the process's umask takes bits away. */
-export function makeDirectory(path: string, mode: number): void {
+function passage(idMaps: IdMaps | undefined): Owner | undefined {
+  return idMaps === undefined ? undefined : { uid: 0, gid: hostRoot(idMaps).gid };
+}
+
+/** Makes a directory of exactly this mode: the process's umask takes bits away. @param owner default the process's */
+export function makeDirectory(path: string, mode: number, owner?: Owner): void {
   mkdirSync(path);
+  setOwnership(path, mode, owner);
+}
+
+/** Owner first: chown(2) takes bits of the mode away. */
+export function setOwnership(path: string, mode: number, owner: Owner | undefined): void {
+  if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
   chmodSync(path, mode);
 }
 

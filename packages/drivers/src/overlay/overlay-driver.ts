@@ -7,9 +7,9 @@
  * beside the tree, as changes, and only the finished layer is completed; and a tree takes no writes from the moment that
  * another layer may share it.
  */
-import { chmodSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, reachedStep, StoreError, type LayerId } from '@layerstore/core';
+import { fromSystemError, reachedStep, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
 import { syncDirectory, syncFile, type MountPlan } from '@layerstore/linux';
 import type {
@@ -21,7 +21,7 @@ import type {
   PlanOptions,
 } from '../driver.js';
 import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
-import { makeDirectory, makeFile, type Home } from '../home/home.js';
+import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import { refuseInUse } from '../home/in-use.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
 import { contextOption } from '../overlay2/mount-options.js';
@@ -40,6 +40,7 @@ export class OverlayDriver implements GraphDriver {
   readonly name = 'overlay';
   readonly home: string;
   readonly state: string;
+  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities = {
     independentLayers: false,
     nativeDiff: false,
@@ -55,6 +56,7 @@ export class OverlayDriver implements GraphDriver {
     this.#home = parts.home;
     this.home = parts.home.path;
     this.state = parts.home.state;
+    this.idMaps = parts.home.idMaps;
     this.#records = new OverlayRecords(parts.home.path);
     this.#unshared = new UnsharedLayers(parts.home.state);
   }
@@ -139,7 +141,7 @@ export class OverlayDriver implements GraphDriver {
     return Promise.resolve({
       kind: 'overlay',
       lowers: readOnly ? [layer.upper, layer.lowerRoot] : [layer.lowerRoot],
-      ...(readOnly ? {} : { upper: { path: layer.upper, work: layer.work } }),
+      ...(readOnly ? {} : { upper: this.#home.upper(layer.upper, layer.work) }),
       options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
     });
   }
@@ -163,8 +165,8 @@ export class OverlayDriver implements GraphDriver {
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
     this.#home.requireWritable(id);
     const layer = this.#records.read(id);
-    if (layer.form === 'complete') return Promise.resolve({ tree: complete(layer.root), lowers: [] });
-    const target = { tree: changes(layer.upper), lowers: [complete(layer.lowerRoot)] };
+    if (layer.form === 'complete') return Promise.resolve({ tree: this.#tree(layer.root), lowers: [] });
+    const target = { tree: this.#changes(layer.upper), lowers: [this.#tree(layer.lowerRoot)] };
     return Promise.resolve(readdirSync(layer.upper).length === 0 ? target : { ...target, through: 'view' });
   }
 
@@ -183,7 +185,7 @@ export class OverlayDriver implements GraphDriver {
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {
     const layer = this.#records.read(id);
     const below = parent === undefined ? undefined : this.#records.read(parent);
-    return Promise.resolve(inPlace(layer, below));
+    return Promise.resolve(this.#inPlace(layer, below));
   }
 
   async cleanup(): Promise<void> {
@@ -196,7 +198,7 @@ export class OverlayDriver implements GraphDriver {
 
   async #make(id: LayerId, parent: LayerId | undefined, below: OverlayLayer | undefined): Promise<void> {
     const made = await this.#home.publish(id, this.#records.directory(id), async (directory) => {
-      chmodSync(directory, 0o700);
+      setOwnership(directory, 0o700, this.#home.rootOwner);
       if (parent === undefined || below === undefined) this.#buildBase(id, directory);
       else await this.#buildChanges(directory, parent, below);
     });
@@ -205,7 +207,7 @@ export class OverlayDriver implements GraphDriver {
   }
 
   #buildBase(id: LayerId, directory: string): void {
-    makeDirectory(join(directory, 'root'), 0o755);
+    makeDirectory(join(directory, 'root'), 0o755, this.#home.rootOwner);
     syncFile(join(directory, 'root'));
     syncFile(directory);
     this.#unshared.add(id);
@@ -227,7 +229,7 @@ export class OverlayDriver implements GraphDriver {
       await this.#home.trees.copy(below.upper, upper);
       await this.#home.trees.sync(upper);
     }
-    makeDirectory(work, 0o700);
+    makeDirectory(work, 0o700, this.#home.rootOwner);
     makeFile(lowerId, below.form === 'complete' ? parent : below.lower, 0o600);
     for (const path of [upper, work, lowerId, directory]) syncFile(path);
   }
@@ -252,7 +254,7 @@ export class OverlayDriver implements GraphDriver {
     refuseInUse(id, directory);
     await using staged = await this.#home.staging.enter();
     const root = staged.entry('root');
-    await this.#home.trees.linkView([changes(layer.upper), complete(layer.lowerRoot)], root);
+    await this.#home.trees.linkView([this.#changes(layer.upper), this.#tree(layer.lowerRoot)], root);
     await this.#home.trees.sync(root);
     reachedStep('driver.complete.built', id);
     renameSync(root, this.#records.file(id, 'root'));
@@ -273,27 +275,30 @@ export class OverlayDriver implements GraphDriver {
   async #delete(path: string): Promise<void> {
     await using _taken = await this.#home.staging.takeIn(path);
   }
-}
 
-/** Complete trees, and changes over exactly this parent, are compared where they lie; anything else through views. */
-function inPlace(layer: OverlayLayer, below: OverlayLayer | undefined): DiffSource | undefined {
-  if (below?.form === 'changes') return undefined;
-  if (layer.form === 'complete') {
-    return { upper: complete(layer.root), lowers: below === undefined ? [] : [complete(below.root)] };
+  /** Complete trees, and changes over exactly this parent, are compared where they lie; anything else through views. */
+  #inPlace(layer: OverlayLayer, below: OverlayLayer | undefined): DiffSource | undefined {
+    if (below?.form === 'changes') return undefined;
+    if (layer.form === 'complete') {
+      return { upper: this.#tree(layer.root), lowers: below === undefined ? [] : [this.#tree(below.root)] };
+    }
+    if (below?.root !== layer.lowerRoot) return undefined;
+    return { upper: this.#changes(layer.upper), lowers: [this.#tree(layer.lowerRoot)] };
   }
-  if (below?.root !== layer.lowerRoot) return undefined;
-  return { upper: changes(layer.upper), lowers: [complete(layer.lowerRoot)] };
+
+  #tree(path: string): LayerTree {
+    return this.#home.tree(path, 'complete');
+  }
+
+  #changes(path: string): LayerTree {
+    return this.#home.tree(path, 'overlay');
+  }
 }
 
 function sameChanges(one: ChangesLayer, other: ChangesLayer): boolean {
-  const found = findChanges({ upper: complete(one.upper), lowers: [complete(other.upper)] });
+  const found = findChanges({
+    upper: { path: one.upper, dialect: 'complete' },
+    lowers: [{ path: other.upper, dialect: 'complete' }],
+  });
   return found[Symbol.iterator]().next().done === true;
-}
-
-function complete(path: string): LayerTree {
-  return { path, dialect: 'complete' };
-}
-
-function changes(path: string): LayerTree {
-  return { path, dialect: 'overlay' };
 }

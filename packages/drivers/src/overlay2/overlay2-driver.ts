@@ -4,9 +4,9 @@
  * The home is the one that Docker's driver of the same name keeps; {@link LayerRecords} has the picture. A layer is built
  * in staging, synced, and enters the home by one rename.
  */
-import { chmodSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
+import { fromSystemError, parseLayerId, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { syncFile, type MountPlan } from '@layerstore/linux';
 import type {
@@ -18,7 +18,7 @@ import type {
   PlanOptions,
 } from '../driver.js';
 import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
-import { makeDirectory, makeFile, type Home } from '../home/home.js';
+import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
 import { formatLower, LayerRecords } from './layer-records.js';
 import { contextOption } from './mount-options.js';
@@ -37,6 +37,7 @@ export class Overlay2Driver implements GraphDriver {
   readonly name = 'overlay2';
   readonly home: string;
   readonly state: string;
+  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities = {
     independentLayers: true,
     nativeDiff: true,
@@ -49,6 +50,7 @@ export class Overlay2Driver implements GraphDriver {
   constructor(private readonly parts: Overlay2Parts) {
     this.home = parts.home.path;
     this.state = parts.home.state;
+    this.idMaps = parts.home.idMaps;
     this.#records = new LayerRecords(parts.home);
   }
 
@@ -129,7 +131,7 @@ export class Overlay2Driver implements GraphDriver {
     return Promise.resolve({
       kind: 'overlay',
       lowers: below.map((lower) => this.#records.file(lower.id, 'diff')),
-      ...(readOnly ? {} : { upper: { path: own, work: this.#records.file(id, 'work') } }),
+      ...(readOnly ? {} : { upper: this.parts.home.upper(own, this.#records.file(id, 'work')) }),
       options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
       short: { base: this.home, lowers: below.map((lower) => this.#records.mountName(lower)) },
     });
@@ -189,13 +191,14 @@ export class Overlay2Driver implements GraphDriver {
   /** Everything in a layer's directory, on disk. */
   #build(layer: string, shortName: string, lower: readonly string[], parent: LayerId | undefined): void {
     const diff = join(layer, 'diff');
-    chmodSync(layer, 0o710);
-    makeDirectory(diff, 0o755);
+    const owner = this.parts.home.rootOwner;
+    setOwnership(layer, 0o710, this.parts.home.passage);
+    makeDirectory(diff, 0o755, owner);
     makeFile(join(layer, 'link'), shortName, 0o644);
     const written = ['link', 'diff', '.'].map((name) => join(layer, name));
     if (parent !== undefined) {
       copyRootAttributes(this.#records.file(parent, 'diff'), diff);
-      makeDirectory(join(layer, 'work'), 0o700);
+      makeDirectory(join(layer, 'work'), 0o700, owner);
       makeFile(join(layer, 'lower'), formatLower(lower), 0o644);
       // Before the child is visible: a parent that went on being an upper would change under it.
       this.#records.markCommitted(parent);
@@ -235,6 +238,6 @@ export class Overlay2Driver implements GraphDriver {
 
   #tree(id: LayerId): LayerTree {
     this.#records.requireLayer(id);
-    return { path: this.#records.file(id, 'diff'), dialect: 'overlay' };
+    return this.parts.home.tree(this.#records.file(id, 'diff'), 'overlay');
   }
 }

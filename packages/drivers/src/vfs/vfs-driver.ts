@@ -12,7 +12,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, isLayerId, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
+import { fromSystemError, isLayerId, parseLayerId, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
 import { syncDirectory, type MountPlan } from '@layerstore/linux';
 import type {
@@ -25,7 +25,7 @@ import type {
 } from '../driver.js';
 import { checkStorageOptions, noProjectQuotas, type DriverOptions } from '../driver-options.js';
 import { refuseInUse } from '../home/in-use.js';
-import { Home } from '../home/home.js';
+import { Home, setOwnership } from '../home/home.js';
 import { isDirectory, listOptional } from '../home/optional-file.js';
 
 /**
@@ -48,6 +48,7 @@ export class VfsDriver implements GraphDriver {
   readonly name = 'vfs';
   readonly home: string;
   readonly state: string;
+  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities = {
     independentLayers: false,
     nativeDiff: false,
@@ -59,6 +60,7 @@ export class VfsDriver implements GraphDriver {
   constructor(private readonly directories: Home) {
     this.home = directories.path;
     this.state = directories.state;
+    this.idMaps = directories.idMaps;
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
@@ -138,7 +140,7 @@ export class VfsDriver implements GraphDriver {
 
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
     this.directories.requireWritable(id);
-    return Promise.resolve({ tree: complete(this.#requireLayer(id)), lowers: [] });
+    return Promise.resolve({ tree: this.#tree(id), lowers: [] });
   }
 
   async finishApply(id: LayerId): Promise<void> {
@@ -146,8 +148,8 @@ export class VfsDriver implements GraphDriver {
   }
 
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource> {
-    const lowers = parent === undefined ? [] : [complete(this.#requireLayer(parent))];
-    return Promise.resolve({ upper: complete(this.#requireLayer(id)), lowers });
+    const lowers = parent === undefined ? [] : [this.#tree(parent)];
+    return Promise.resolve({ upper: this.#tree(id), lowers });
   }
 
   async cleanup(): Promise<void> {
@@ -156,7 +158,8 @@ export class VfsDriver implements GraphDriver {
 
   async #make(id: LayerId, parent: string | undefined): Promise<void> {
     const made = await this.directories.publish(id, this.#directory(id), async (tree) => {
-      if (parent !== undefined) {
+      if (parent === undefined) setOwnership(tree, 0o755, this.directories.rootOwner);
+      else {
         await this.directories.trees.copy(parent, tree);
         await this.directories.trees.sync(tree);
       }
@@ -177,6 +180,10 @@ export class VfsDriver implements GraphDriver {
 
   #directory(id: LayerId): string {
     return join(this.home, 'dir', parseLayerId(id));
+  }
+
+  #tree(id: LayerId): LayerTree {
+    return this.directories.tree(this.#requireLayer(id), 'complete');
   }
 
   /** @throws StoreError ERR_LAYER_NOT_FOUND */

@@ -10,6 +10,7 @@ import type { MountMethod, MountTools } from './mount-tools.js';
 import { OverlayFailure } from './overlay-failure.js';
 import { mountOverlayByFsopen } from './overlay-fsopen.js';
 import { mountOverlayByMount } from './overlay-mount.js';
+import { ownWorkDirectory } from './own-work-directory.js';
 import { openUserNamespace } from './user-namespace.js';
 
 /**
@@ -21,8 +22,11 @@ export async function performPlan(tools: MountTools, plan: BindPlan | UnionPlan,
   switch (plan.kind) {
     case 'bind':
       return withNamespace(tools, plan, (userNamespace) => Promise.resolve(bind(tools, plan, point, userNamespace)));
-    case 'overlay':
-      return overlay(tools, plan, point);
+    case 'overlay': {
+      const method = await overlay(tools, plan, point);
+      ownWorkDirectory(tools.sys, plan, point);
+      return method;
+    }
     case 'aufs':
       await mountAufs(tools.sys, tools.kernel, plan, point);
       return 'mount';
