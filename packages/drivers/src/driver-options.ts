@@ -2,6 +2,9 @@ import { StoreError, type IdMaps, type Logger } from '@layerstore/core';
 import type { ArchiveWorkers } from '@layerstore/archive';
 import type { Mounter } from '@layerstore/linux';
 
+/** Keys to values, as users write them. */
+export type StorageOptions = Readonly<Record<string, string>>;
+
 /** What every driver is opened with. */
 export interface DriverOptions {
   /** Performs the test mount of a new home, and unmounts what dead processes left in staging. */
@@ -9,7 +12,7 @@ export interface DriverOptions {
   /** Threads in which trees are copied and deleted; without them it happens in the calling thread. */
   readonly workers?: ArchiveWorkers;
   /** `--storage-opt`: keys as the driver's documentation spells them, `overlay2.size` for example. */
-  readonly storageOptions?: Readonly<Record<string, string>>;
+  readonly storageOptions?: StorageOptions;
   readonly logger?: Logger;
   /** Owners inside containers and on the host, where they differ. */
   readonly idMaps?: IdMaps;
@@ -28,24 +31,23 @@ export interface DriverOptions {
 
 export interface StorageOptionRules {
   readonly driver: string;
+  /** Known and looked at by the driver. */
+  readonly accepted?: readonly string[];
   /** Known to Docker's driver of this name and without effect here. */
   readonly ignored: readonly string[];
   /** Known, but not available: key to reason. */
   readonly refused: Readonly<Record<string, string>>;
 }
 
-/** Why no driver takes a size: only XFS and ext4 with project quotas could hold it. */
-export const noProjectQuotas = 'layerstore sets no project quotas';
+/** Why a driver that has no limits in Docker has none here. */
+export const noProjectQuotas = 'the driver sets no project quotas';
 
 /**
  * Checks options that an engine or a user passed.
  * @throws StoreError ERR_UNKNOWN_OPTION with the keys that exist
  * @throws StoreError ERR_NOT_SUPPORTED with the reason
  */
-export function checkStorageOptions(
-  options: Readonly<Record<string, string>> | undefined,
-  rules: StorageOptionRules,
-): void {
+export function checkStorageOptions(options: StorageOptions | undefined, rules: StorageOptionRules): void {
   for (const key of Object.keys(options ?? {})) {
     if (rules.ignored.includes(key)) continue;
     if (Object.hasOwn(rules.refused, key)) {
@@ -54,7 +56,8 @@ export function checkStorageOptions(
         hint: 'leave the option out',
       });
     }
-    const known = [...rules.ignored, ...Object.keys(rules.refused)];
+    if (rules.accepted?.includes(key) === true) continue;
+    const known = [...new Set([...(rules.accepted ?? []), ...rules.ignored, ...Object.keys(rules.refused)])];
     throw new StoreError('ERR_UNKNOWN_OPTION', `not known to ${rules.driver}`, {
       subject: `storage option ${JSON.stringify(key)}`,
       hint: known.length === 0 ? `${rules.driver} has no options` : `${rules.driver} knows ${known.join(', ')}`,

@@ -14,6 +14,7 @@ export { canMapOwners } from './mounter/mapped-owners.js';
 export type { MountMethod } from './mounter/mount-tools.js';
 export * from './mounter/mounter.js';
 export type { Adoption } from './mounter/shows-plan.js';
+export * from './project-quota.js';
 export { describeHolders, findMountHolders, type MountHolder } from './mounter/holders.js';
 export * from './recording-syscalls.js';
 export * from './remove-tree.js';

@@ -17,6 +17,7 @@ export function refuseFileSystem(driver: string, home: string, names: readonly s
   });
 }
 
-function existingPart(path: string): string {
+/** The path itself, or the nearest directory above it that exists. */
+export function existingPart(path: string): string {
   return existsSync(path) ? path : existingPart(dirname(path));
 }

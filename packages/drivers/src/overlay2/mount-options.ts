@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { StoreError } from '@layerstore/core';
+import { checkLabel } from '../home/selinux-label.js';
 
 /**
  * Features that a distribution may have switched on for all overlays, each given as `NAME=off` where the module has it:
@@ -50,11 +50,6 @@ export function opaqueAttribute(options: readonly string[]): string {
  * @throws StoreError ERR_INVALID_ARGUMENT for a label that could smuggle in other options
  */
 export function contextOption(mountLabel: string): string {
-  if (!/^[A-Za-z0-9_.:,-]+$/.test(mountLabel)) {
-    throw new StoreError('ERR_INVALID_ARGUMENT', 'not an SELinux label', {
-      subject: JSON.stringify(mountLabel.slice(0, 100)),
-      hint: 'a label looks like system_u:object_r:container_file_t:s0:c1,c2',
-    });
-  }
+  checkLabel(mountLabel);
   return `context="${mountLabel}"`;
 }

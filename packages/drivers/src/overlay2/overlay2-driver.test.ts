@@ -19,6 +19,7 @@ import { parseLayerId, type LayerId } from '@layerstore/core';
 import { Mounter } from '@layerstore/linux';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Home } from '../home/home.js';
+import { SizeLimits } from '../home/size-limits.js';
 import { Overlay2Driver } from './overlay2-driver.js';
 
 const [base, middle, top, stranger] = ['base', 'middle', 'top', 'stranger'].map(parseLayerId) as [
@@ -42,7 +43,8 @@ describe('overlay2', () => {
   const openAgain = (): Overlay2Driver => {
     const home = Home.open(join(directory, 'home'), { mounter: new Mounter() });
     home.makeSubdirectory('l', 0o700);
-    return new Overlay2Driver({ home, mountOptions: ['index=off', 'redirect_dir=off'] });
+    const sizeLimits = SizeLimits.open(home, home.path, { driver: 'overlay2', keys: [], storageOptions: undefined });
+    return new Overlay2Driver({ home, mountOptions: ['index=off', 'redirect_dir=off'], sizeLimits });
   };
   const openStack = async (): Promise<Overlay2Driver> => {
     const made = openAgain();

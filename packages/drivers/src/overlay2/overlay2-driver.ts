@@ -17,8 +17,8 @@ import type {
   GraphDriver,
   PlanOptions,
 } from '../driver.js';
-import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
+import type { SizeLimits } from '../home/size-limits.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
 import { formatLower, LayerRecords } from './layer-records.js';
 import { contextOption } from './mount-options.js';
@@ -31,6 +31,16 @@ export interface Overlay2Parts {
   readonly home: Home;
   /** Options of every mount, from {@link overlayOptions}. */
   readonly mountOptions: readonly string[];
+  readonly sizeLimits: SizeLimits;
+}
+
+interface NewLayer {
+  readonly shortName: string;
+  /** Short names of what lies below, uppermost first. */
+  readonly lower: readonly string[];
+  readonly parent: LayerId | undefined;
+  /** In bytes. */
+  readonly sizeLimit: number | undefined;
 }
 
 export class Overlay2Driver implements GraphDriver {
@@ -38,40 +48,29 @@ export class Overlay2Driver implements GraphDriver {
   readonly home: string;
   readonly state: string;
   readonly idMaps: IdMaps | undefined;
-  readonly abilities: Abilities = {
-    independentLayers: true,
-    nativeDiff: true,
-    sizeRule: 'lstat',
-    quota: false,
-    maxDepth: maxLowers + 1,
-  };
+  readonly abilities: Abilities;
   readonly #records: LayerRecords;
 
   constructor(private readonly parts: Overlay2Parts) {
     this.home = parts.home.path;
     this.state = parts.home.state;
     this.idMaps = parts.home.idMaps;
+    this.abilities = {
+      independentLayers: true,
+      nativeDiff: true,
+      sizeRule: 'lstat',
+      quota: parts.sizeLimits.areEnforced,
+      maxDepth: maxLowers + 1,
+    };
     this.#records = new LayerRecords(parts.home);
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    const directory = this.#records.directory(id);
-    try {
-      const lower = options.parent === undefined ? [] : this.#namesOver(options.parent);
-      if (this.#records.exists(id)) this.#acceptUntouched(id, options.parent);
-      else await this.#make(id, lower, options.parent);
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
+    await this.#create(id, options, undefined);
   }
 
   async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    checkStorageOptions(options.storageOptions, {
-      driver: this.name,
-      ignored: [],
-      refused: { size: noProjectQuotas },
-    });
-    await this.create(id, options);
+    await this.#create(id, options, this.parts.sizeLimits.forLayer(options.storageOptions));
   }
 
   async remove(id: LayerId): Promise<void> {
@@ -173,23 +172,34 @@ export class Overlay2Driver implements GraphDriver {
     await this.parts.home.sweep();
   }
 
-  async #make(id: LayerId, lower: readonly string[], parent: LayerId | undefined): Promise<void> {
-    const shortName = randomShortName();
+  async #create(id: LayerId, { parent }: CreateOptions, sizeLimit: number | undefined): Promise<void> {
+    const directory = this.#records.directory(id);
+    try {
+      const lower = parent === undefined ? [] : this.#namesOver(parent);
+      if (this.#records.exists(id)) this.#acceptUntouched(id, parent);
+      else await this.#make(id, { lower, parent, sizeLimit, shortName: randomShortName() });
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async #make(id: LayerId, layer: NewLayer): Promise<void> {
     const made = await this.parts.home.publish(
       id,
       this.#records.directory(id),
-      (layer) => {
-        this.#build(layer, shortName, lower, parent);
-        return Promise.resolve();
+      async (directory) => {
+        // Before anything is in it: what is made later belongs to the same project.
+        if (layer.sizeLimit !== undefined) await this.parts.sizeLimits.limit(directory, layer.sizeLimit);
+        this.#build(directory, layer);
       },
-      () => this.#records.links.require(shortName, id),
+      () => this.#records.links.require(layer.shortName, id),
     );
     // Another process has made a layer of this name meanwhile.
-    if (!made) this.#acceptUntouched(id, parent);
+    if (!made) this.#acceptUntouched(id, layer.parent);
   }
 
   /** Everything in a layer's directory, on disk. */
-  #build(layer: string, shortName: string, lower: readonly string[], parent: LayerId | undefined): void {
+  #build(layer: string, { shortName, lower, parent }: NewLayer): void {
     const diff = join(layer, 'diff');
     const owner = this.parts.home.rootOwner;
     setOwnership(layer, 0o710, this.parts.home.passage);

@@ -14,7 +14,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, isLayerId, parseLayerId, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
-import { syncDirectory, type MountPlan } from '@layerstore/linux';
+import { nativeSyscalls, selinuxIsEnabled, syncDirectory, type MountPlan } from '@layerstore/linux';
 import type {
   Abilities,
   ApplyTarget,
@@ -23,25 +23,43 @@ import type {
   GraphDriver,
   PlanOptions,
 } from '../driver.js';
-import { checkStorageOptions, noProjectQuotas, type DriverOptions } from '../driver-options.js';
+import { checkStorageOptions, type DriverOptions } from '../driver-options.js';
 import { refuseInUse } from '../home/in-use.js';
 import { Home, setOwnership } from '../home/home.js';
+import { refuseSizeWithoutXfs, SizeLimits } from '../home/size-limits.js';
+import { checkLabel } from '../home/selinux-label.js';
 import { isDirectory, listOptional } from '../home/optional-file.js';
+
+const sizeKeys = ['size', 'vfs.size'];
 
 /**
  * Opens a vfs home, or makes a new one.
  * @throws StoreError ERR_UNKNOWN_OPTION, ERR_NOT_SUPPORTED
  */
 export async function openVfs(path: string, options: DriverOptions): Promise<VfsDriver> {
-  checkStorageOptions(options.storageOptions, {
-    driver: 'vfs',
-    ignored: [],
-    refused: { size: noProjectQuotas, 'vfs.size': noProjectQuotas },
-  });
+  checkStorageOptions(options.storageOptions, { driver: 'vfs', accepted: sizeKeys, ignored: [], refused: {} });
+  const sizes = { driver: 'vfs', keys: sizeKeys, storageOptions: options.storageOptions };
+  if (options.access !== 'read-only') refuseSizeWithoutXfs(path, sizes);
   const home = Home.open(path, options);
   home.makeSubdirectory('dir', 0o710);
   if (!home.readOnly) home.makeViewDirectory();
-  return Promise.resolve(new VfsDriver(home));
+  const sizeLimits = SizeLimits.open(home, join(home.path, 'dir'), sizes);
+  return Promise.resolve(new VfsDriver({ home, sizeLimits, labels: selinuxIsEnabled() ? 'used' : 'ignored' }));
+}
+
+export interface VfsParts {
+  readonly home: Home;
+  readonly sizeLimits: SizeLimits;
+  /** SELinux labels mean something only where it is switched on. */
+  readonly labels: 'used' | 'ignored';
+}
+
+interface NewLayer {
+  /** The tree to copy. */
+  readonly parent: string | undefined;
+  readonly label: string | undefined;
+  /** In bytes. */
+  readonly sizeLimit: number | undefined;
 }
 
 export class VfsDriver implements GraphDriver {
@@ -49,38 +67,29 @@ export class VfsDriver implements GraphDriver {
   readonly home: string;
   readonly state: string;
   readonly idMaps: IdMaps | undefined;
-  readonly abilities: Abilities = {
-    independentLayers: false,
-    nativeDiff: false,
-    sizeRule: 'tar-headers',
-    quota: false,
-    maxDepth: Infinity,
-  };
+  readonly abilities: Abilities;
+  private readonly directories: Home;
 
-  constructor(private readonly directories: Home) {
-    this.home = directories.path;
-    this.state = directories.state;
-    this.idMaps = directories.idMaps;
+  constructor(private readonly parts: VfsParts) {
+    this.directories = parts.home;
+    this.home = parts.home.path;
+    this.state = parts.home.state;
+    this.idMaps = parts.home.idMaps;
+    this.abilities = {
+      independentLayers: false,
+      nativeDiff: false,
+      sizeRule: 'tar-headers',
+      quota: parts.sizeLimits.areEnforced,
+      maxDepth: Infinity,
+    };
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    const directory = this.#directory(id);
-    try {
-      const parent = options.parent === undefined ? undefined : this.#requireLayer(options.parent);
-      if (existsSync(directory)) this.#acceptUntouched(id, parent);
-      else await this.#make(id, parent);
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
+    await this.#create(id, options, undefined);
   }
 
   async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    checkStorageOptions(options.storageOptions, {
-      driver: this.name,
-      ignored: [],
-      refused: { size: noProjectQuotas },
-    });
-    await this.create(id, options);
+    await this.#create(id, options, this.parts.sizeLimits.forLayer(options.storageOptions));
   }
 
   async remove(id: LayerId): Promise<void> {
@@ -156,17 +165,39 @@ export class VfsDriver implements GraphDriver {
     await this.directories.sweep();
   }
 
-  async #make(id: LayerId, parent: string | undefined): Promise<void> {
+  async #create(id: LayerId, options: CreateOptions, sizeLimit: number | undefined): Promise<void> {
+    const directory = this.#directory(id);
+    try {
+      const parent = options.parent === undefined ? undefined : this.#requireLayer(options.parent);
+      if (existsSync(directory)) this.#acceptUntouched(id, parent);
+      else await this.#make(id, { parent, label: this.#label(options.mountLabel), sizeLimit });
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
+  }
+
+  async #make(id: LayerId, { parent, label, sizeLimit }: NewLayer): Promise<void> {
+    const { trees, rootOwner } = this.directories;
     const made = await this.directories.publish(id, this.#directory(id), async (tree) => {
-      if (parent === undefined) setOwnership(tree, 0o755, this.directories.rootOwner);
-      else {
-        await this.directories.trees.copy(parent, tree);
-        await this.directories.trees.sync(tree);
+      if (sizeLimit !== undefined) await this.parts.sizeLimits.limit(tree, sizeLimit);
+      if (parent === undefined) {
+        setOwnership(tree, 0o755, rootOwner);
+        if (label !== undefined) setLabel(tree, label);
+      } else {
+        await trees.copy(parent, tree, label === undefined ? {} : { label });
+        await trees.sync(tree);
       }
       syncDirectory(tree);
     });
     // Another process has made a layer of this name meanwhile.
     if (!made) this.#acceptUntouched(id, parent);
+  }
+
+  /** The copies are labelled, because nothing is mounted that could be. */
+  #label(mountLabel: string | undefined): string | undefined {
+    if (mountLabel === undefined || mountLabel === '') return undefined;
+    checkLabel(mountLabel);
+    return this.parts.labels === 'used' ? mountLabel : undefined;
   }
 
   /** Compares the whole trees: a caller asks twice only after an error. @throws StoreError ERR_EXISTS */
@@ -197,6 +228,11 @@ export class VfsDriver implements GraphDriver {
 function sameTree(one: string, other: string): boolean {
   const changes = findChanges({ upper: complete(one), lowers: [complete(other)] });
   return changes[Symbol.iterator]().next().done === true;
+}
+
+/** The kernel keeps labels with their final NUL. */
+function setLabel(path: string, label: string): void {
+  nativeSyscalls().setXattr(path, 'security.selinux', Buffer.from(`${label}\0`));
 }
 
 function complete(path: string): LayerTree {
