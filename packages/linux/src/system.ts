@@ -1,5 +1,5 @@
 import { StoreError } from '@layerstore/core';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { hasErrno } from './native/errno.js';
 import { nativeSyscalls } from './native-syscalls.js';
 import type { Syscalls } from './syscalls.js';
@@ -53,11 +53,6 @@ export function kernelKnowsFileSystem(type: string, syscalls: Syscalls = nativeS
     if (hasErrno(error, 'ENODEV', 'EPERM', 'ENOSYS')) return false;
     throw error;
   }
-}
-
-/** True when SELinux is switched on: then files and mounts have labels, and elsewhere the kernel knows none. */
-export function selinuxIsEnabled(): boolean {
-  return existsSync('/sys/fs/selinux/enforce');
 }
 
 /** A random UUID that the kernel draws at every start: what is recorded with another one is from before. */

@@ -4,6 +4,7 @@
  * All three give the same view, whatever the order of the members: a whiteout hides what lower layers have under the name,
  * never what the same archive puts there.
  */
+import { StoreError } from '@layerstore/core';
 import { hasErrno, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR } from '@layerstore/linux';
 import { whiteoutOf } from '../tree/aufs-markers.js';
 import { isDirectory } from '../tree/file-kind.js';
@@ -72,12 +73,24 @@ class OverlayMarks implements Marks {
   makeOpaque(directory: Directory, how: 'content' | 'replaced'): void {
     if (directory.cut !== 'replaced') directory.cut = how;
     const fd = this.#contents.directories.open(directory);
-    this.#contents.syscalls.fsetXattr(fd, TRUSTED_OPAQUE, YES);
+    // In a user namespace nobody may set trusted attributes, nor are they looked at there.
+    const trusted = this.#mark(fd, TRUSTED_OPAQUE, 'EPERM');
+    // Kernels before 6.6 have no user attributes on tmpfs; such a layer is mounted by root only.
+    const user = this.#mark(fd, USER_OPAQUE, 'ENOTSUP');
+    if (trusted || user) return;
+    throw new StoreError('ERR_INCOMPATIBLE_FILE_SYSTEM', 'the file system takes no mark of an opaque directory', {
+      hint: 'put the store on ext4, xfs or btrfs',
+    });
+  }
+
+  /** False where it cannot be set, for the one reason that does not matter if the other mark is there. */
+  #mark(fd: number, name: Buffer, excuse: 'EPERM' | 'ENOTSUP'): boolean {
     try {
-      this.#contents.syscalls.fsetXattr(fd, USER_OPAQUE, YES);
+      this.#contents.syscalls.fsetXattr(fd, name, YES);
+      return true;
     } catch (error) {
-      // Kernels before 6.6 have no user attributes on tmpfs; such a layer is mounted by root only.
-      if (!hasErrno(error, 'ENOTSUP')) throw error;
+      if (hasErrno(error, excuse)) return false;
+      throw error;
     }
   }
 

@@ -9,7 +9,7 @@
  */
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, reachedStep, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
+import { fromSystemError, parseLayerId, reachedStep, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
 import { syncDirectory, syncFile, type MountPlan } from '@layerstore/linux';
 import type {
@@ -152,7 +152,8 @@ export class OverlayDriver implements GraphDriver {
     return plan;
   }
 
-  async closeView(): Promise<void> {
+  async closeView(id: LayerId): Promise<void> {
+    parseLayerId(id);
     return Promise.resolve();
   }
 

@@ -22,8 +22,11 @@ const thisKernel: OverlayKernel = { parameters: '/sys/module/overlay/parameters'
  * `user.` ones there (Linux 5.11).
  */
 export function overlayOptions({ parameters, uidMap }: OverlayKernel = thisKernel): string[] {
-  const off = unwantedFeatures.filter((name) => existsSync(`${parameters}/${name}`)).map((name) => `${name}=off`);
-  return mapsAllIds(readFileSync(uidMap, 'utf8')) ? off : [...off, userAttributes];
+  const inUserNamespace = !mapsAllIds(readFileSync(uidMap, 'utf8'));
+  // With user attributes the kernel follows no redirect and no metacopy, and refuses to be told so.
+  const features = inUserNamespace ? unwantedFeatures.slice(0, 1) : unwantedFeatures;
+  const off = features.filter((name) => existsSync(`${parameters}/${name}`)).map((name) => `${name}=off`);
+  return inUserNamespace ? [...off, userAttributes] : off;
 }
 
 const userAttributes = 'userxattr';

@@ -14,7 +14,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, isLayerId, parseLayerId, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
-import { nativeSyscalls, selinuxIsEnabled, syncDirectory, type MountPlan } from '@layerstore/linux';
+import { kernelTables, nativeSyscalls, syncDirectory, type MountPlan } from '@layerstore/linux';
 import type {
   Abilities,
   ApplyTarget,
@@ -44,7 +44,7 @@ export async function openVfs(path: string, options: DriverOptions): Promise<Vfs
   home.makeSubdirectory('dir', 0o710);
   if (!home.readOnly) home.makeViewDirectory();
   const sizeLimits = SizeLimits.open(home, join(home.path, 'dir'), sizes);
-  return Promise.resolve(new VfsDriver({ home, sizeLimits, labels: selinuxIsEnabled() ? 'used' : 'ignored' }));
+  return Promise.resolve(new VfsDriver({ home, sizeLimits, labels: kernelTables.takesLabels() ? 'used' : 'ignored' }));
 }
 
 export interface VfsParts {
