@@ -56,6 +56,8 @@ export interface OverlayPlan {
   readonly program?: 'fuse-overlayfs' | 'none';
   /** The lowers are shown with mapped owners, by id-mapped mounts of them. */
   readonly idMaps?: IdMaps;
+  /** How many of the uppermost lowers are shown with the owners that they have, whatever `idMaps` says. Default 0. */
+  readonly unmappedLowers?: number;
 }
 
 /** The kernel's own aufs, where it has one. */

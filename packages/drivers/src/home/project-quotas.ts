@@ -19,6 +19,7 @@ import {
   S_IFBLK,
   type ProjectQuotaCalls,
 } from '@layerstore/linux';
+import type { Home } from './home.js';
 import { listOptional } from './optional-file.js';
 
 /** Why a limit cannot be kept, as the end of a sentence. */
@@ -42,11 +43,12 @@ export class ProjectQuotas {
    * @param layers directory of the home in which the layers lie
    */
   static find(
-    home: { readonly path: string; readonly state: string; readonly backingFileSystem: string },
+    home: Pick<Home, 'path' | 'state' | 'readOnly' | 'backingFileSystem'>,
     layers: string,
     calls: ProjectQuotaCalls = nativeProjectQuotaCalls(),
   ): ProjectQuotas | NoQuotas {
     if (home.backingFileSystem !== 'xfs') return noQuotasOn(home.backingFileSystem);
+    if (home.readOnly) return { reason: 'the home is only read' };
     const device = join(home.path, deviceName);
     try {
       makeDeviceNode(home.path, device);

@@ -37,7 +37,7 @@ export class SizeLimits {
    * @throws StoreError ERR_NOT_SUPPORTED with the reason, ERR_INVALID_ARGUMENT
    */
   static open(home: LimitedHome, layers: string, options: SizeOptions, calls?: ProjectQuotaCalls): SizeLimits {
-    const quotas = home.readOnly ? noQuotasOn('a home that is only read') : ProjectQuotas.find(home, layers, calls);
+    const quotas = ProjectQuotas.find(home, layers, calls);
     const found = sizeIn(options);
     if (found !== undefined && !(quotas instanceof ProjectQuotas)) throw refusal(options.driver, found.key, quotas);
     return new SizeLimits(options.driver, quotas, found?.bytes);
@@ -45,6 +45,11 @@ export class SizeLimits {
 
   get areEnforced(): boolean {
     return this.quotas instanceof ProjectQuotas;
+  }
+
+  /** For people: that limits are kept, or why not. */
+  get summary(): string {
+    return this.quotas instanceof ProjectQuotas ? 'enforced by project quotas' : `none: ${this.quotas.reason}`;
   }
 
   /**

@@ -24,6 +24,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { treeFacts } from '../conformance/tree-facts.js';
 import { layerDiffs, type LayerDiffs } from '../layer-diffs.js';
 import { LayerViews } from '../views/layer-views.js';
+import { readOnlyOptions } from '../overlay2/mount-options.js';
 import { openOverlay } from './open-overlay.js';
 import type { OverlayDriver } from './overlay-driver.js';
 
@@ -203,7 +204,7 @@ describe.skipIf(process.geteuid?.() !== 0)('overlay (needs root)', () => {
     expect(await driver.plan(box, { readOnly: true, mountLabel: 'u:r:t:s0:c1,c2' })).toEqual({
       kind: 'overlay',
       lowers: [file('box/upper'), file('second/root')],
-      options: [...(options ?? []), 'context="u:r:t:s0:c1,c2"'],
+      options: [...readOnlyOptions(options ?? []), 'context="u:r:t:s0:c1,c2"'],
     });
   });
 

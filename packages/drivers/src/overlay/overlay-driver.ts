@@ -24,7 +24,7 @@ import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import { refuseInUse } from '../home/in-use.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
-import { contextOption } from '../overlay2/mount-options.js';
+import { contextOption, readOnlyOptions } from '../overlay2/mount-options.js';
 import { OverlayRecords, type ChangesLayer, type OverlayLayer } from './overlay-records.js';
 import { UnsharedLayers } from './unshared-layers.js';
 
@@ -124,6 +124,9 @@ export class OverlayDriver implements GraphDriver {
       ['Backing Filesystem', this.#home.backingFileSystem],
       ['Supports d_type', String(this.parts.supportsDirectoryTypes)],
       ['Mount Options', this.parts.mountOptions.join(',')],
+      ['Mount Engine', 'kernel overlay'],
+      ['Mount Engine Reason', 'a test mount in the home succeeded'],
+      ['Maximum Depth', 'none: a container lies over one complete tree'],
     ]);
   }
 
@@ -138,11 +141,12 @@ export class OverlayDriver implements GraphDriver {
       );
     }
     const label = options.mountLabel ?? '';
+    const mountOptions = readOnly ? readOnlyOptions(this.parts.mountOptions) : this.parts.mountOptions;
     return Promise.resolve({
       kind: 'overlay',
       lowers: readOnly ? [layer.upper, layer.lowerRoot] : [layer.lowerRoot],
       ...(readOnly ? {} : { upper: this.#home.upper(layer.upper, layer.work) }),
-      options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
+      options: label === '' ? mountOptions : [...mountOptions, contextOption(label)],
     });
   }
 

@@ -29,6 +29,16 @@ export function overlayOptions({ parameters, uidMap }: OverlayKernel = thisKerne
   return inUserNamespace ? [...off, userAttributes] : off;
 }
 
+/**
+ * Options of mounts without an upper. Nothing is written through them, and some engines let the kernel copy up the attributes
+ * of a file without its content: with `metacopy=off` such files of a foreign home could not be read (EPERM).
+ */
+export function readOnlyOptions(options: readonly string[]): readonly string[] {
+  if (!options.includes('metacopy=off')) return options;
+  // `metacopy` implies redirects, and some kernels take no other word on them beside it.
+  return [...options.filter((option) => !/^(?:metacopy|redirect_dir)=/.test(option)), 'metacopy=on'];
+}
+
 const userAttributes = 'userxattr';
 
 /** The attribute in which a mount with these options marks a directory as opaque. */

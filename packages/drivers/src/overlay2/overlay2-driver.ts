@@ -21,7 +21,8 @@ import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.j
 import type { SizeLimits } from '../home/size-limits.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
 import { formatLower, LayerRecords } from './layer-records.js';
-import { contextOption } from './mount-options.js';
+import { contextOption, readOnlyOptions } from './mount-options.js';
+import { StoredOwners } from './stored-owners.js';
 import { randomShortName } from './short-links.js';
 
 /** Docker's limit: with short names, the options of a mount over so many layers fit into one page. */
@@ -50,6 +51,7 @@ export class Overlay2Driver implements GraphDriver {
   readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities;
   readonly #records: LayerRecords;
+  readonly #owners: StoredOwners;
 
   constructor(private readonly parts: Overlay2Parts) {
     this.home = parts.home.path;
@@ -63,6 +65,7 @@ export class Overlay2Driver implements GraphDriver {
       maxDepth: maxLowers + 1,
     };
     this.#records = new LayerRecords(parts.home);
+    this.#owners = new StoredOwners(parts.home, (id) => this.#records.directory(id));
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
@@ -114,25 +117,36 @@ export class Overlay2Driver implements GraphDriver {
       ['Native Overlay Diff', 'true'],
       ['userxattr', String(this.parts.mountOptions.includes('userxattr'))],
       ['Mount Options', this.parts.mountOptions.join(',')],
+      ['Mount Engine', 'kernel overlay'],
+      ['Mount Engine Reason', 'a test mount in the home succeeded'],
       ['Maximum Depth', String(this.abilities.maxDepth)],
+      ['Size Limits', this.parts.sizeLimits.summary],
     ]);
   }
 
   async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
     const lowers = this.#records.lowers(id);
     const own = this.#records.file(id, 'diff');
-    const readOnly = options.readOnly === true || this.parts.home.readOnly || this.#records.isCommitted(id);
+    // A layer from before its home had maps would get owners of the host through a view.
+    const isForeign = this.#owners.areContainers(id);
+    const readOnly =
+      options.readOnly === true || this.parts.home.readOnly || this.#records.isCommitted(id) || isForeign;
     if (lowers.length === 0) {
-      return Promise.resolve(readOnly ? { kind: 'bind', source: own, readOnly } : { kind: 'directory', path: own });
+      const maps = isForeign ? this.#owners.maps : {};
+      return Promise.resolve(
+        readOnly ? { kind: 'bind', source: own, readOnly, ...maps } : { kind: 'directory', path: own },
+      );
     }
     const below = readOnly ? [{ id, shortName: this.#records.shortName(id) }, ...lowers] : lowers;
     const label = options.mountLabel ?? '';
+    const mountOptions = readOnly ? readOnlyOptions(this.parts.mountOptions) : this.parts.mountOptions;
     return Promise.resolve({
       kind: 'overlay',
       lowers: below.map((lower) => this.#records.file(lower.id, 'diff')),
       ...(readOnly ? {} : { upper: this.parts.home.upper(own, this.#records.file(id, 'work')) }),
-      options: label === '' ? this.parts.mountOptions : [...this.parts.mountOptions, contextOption(label)],
+      options: label === '' ? mountOptions : [...mountOptions, contextOption(label)],
       short: { base: this.home, lowers: below.map((lower) => this.#records.mountName(lower)) },
+      ...this.#owners.mapsFor(below.map((lower) => lower.id)),
     });
   }
 
@@ -207,7 +221,7 @@ export class Overlay2Driver implements GraphDriver {
     makeFile(join(layer, 'link'), shortName, 0o644);
     const written = ['link', 'diff', '.'].map((name) => join(layer, name));
     if (parent !== undefined) {
-      copyRootAttributes(this.#records.file(parent, 'diff'), diff);
+      copyRootAttributes(this.#records.file(parent, 'diff'), diff, this.#owners.toHost(parent));
       makeDirectory(join(layer, 'work'), 0o700, owner);
       makeFile(join(layer, 'lower'), formatLower(lower), 0o644);
       // Before the child is visible: a parent that went on being an upper would change under it.
@@ -248,6 +262,7 @@ export class Overlay2Driver implements GraphDriver {
 
   #tree(id: LayerId): LayerTree {
     this.#records.requireLayer(id);
-    return this.parts.home.tree(this.#records.file(id, 'diff'), 'overlay');
+    const path = this.#records.file(id, 'diff');
+    return this.#owners.areContainers(id) ? { path, dialect: 'overlay' } : this.parts.home.tree(path, 'overlay');
   }
 }

@@ -75,61 +75,71 @@ describe('overlayOptions', () => {
   });
 });
 
-describe.skipIf(process.geteuid?.() !== 0)('overlay2 in a user namespace (needs root to look at it from outside)', () => {
-  let directory: string;
-  beforeEach(() => {
-    directory = realpathSync(mkdtempSync(join(tmpdir(), 'layerstore-userns-')));
-    chmodSync(directory, 0o755);
-  });
-  afterEach(() => removeTree(directory));
-
-  const place = (name: string): string => join(directory, name);
-  const runInNamespace = (): { status: Record<string, string>; changes: string[]; copy: string[] } => {
-    const argv = ['-Urm', process.execPath, '--input-type=module', '-e', program, place('home'), place('layer.tar')];
-    const { status, stdout, stderr } = spawnSync('unshare', argv, {
-      cwd: fileURLToPath(new URL('..', import.meta.url)),
-      encoding: 'utf8',
+describe.skipIf(process.geteuid?.() !== 0)(
+  'overlay2 in a user namespace (needs root to look at it from outside)',
+  () => {
+    let directory: string;
+    beforeEach(() => {
+      directory = realpathSync(mkdtempSync(join(tmpdir(), 'layerstore-userns-')));
+      chmodSync(directory, 0o755);
     });
-    if (status !== 0) throw new Error(stderr);
-    return JSON.parse(stdout) as ReturnType<typeof runInNamespace>;
-  };
+    afterEach(() => removeTree(directory));
 
-  test('keeps its marks in user attributes, and root outside reads the same layers', async () => {
-    const seen = runInNamespace();
-    expect(seen.status).toMatchObject({ userxattr: 'true' });
-    expect(seen.changes).toEqual(['modify /directory', 'delete /directory/hidden', 'add /directory/new', 'delete /gone']);
-    expect(seen.copy).toEqual(['directory', 'directory/new']);
-    const mark = (name: string): string | undefined =>
-      nativeSyscalls().getXattr(join(place('home'), 'layer', 'diff', 'directory'), name)?.toString();
-    expect([mark('user.overlay.opaque'), mark('trusted.overlay.opaque')]).toEqual(['y', undefined]);
-    await using workers = new ArchiveWorkers({ threads: 1 });
-    const mounter = new Mounter();
-    const driver = await openOverlay2(place('home'), { mounter, workers });
-    const diffs = layerDiffs(driver, { workers, mounter });
-    const changes = await diffs.changes(parseLayerId('layer'), parseLayerId('base'));
-    expect(changes.map(({ kind, path }) => `${kind} ${path.toString()}`)).toEqual(seen.changes);
-  });
+    const place = (name: string): string => join(directory, name);
+    const runInNamespace = (): { status: Record<string, string>; changes: string[]; copy: string[] } => {
+      const argv = ['-Urm', process.execPath, '--input-type=module', '-e', program, place('home'), place('layer.tar')];
+      const { status, stdout, stderr } = spawnSync('unshare', argv, {
+        cwd: fileURLToPath(new URL('..', import.meta.url)),
+        encoding: 'utf8',
+      });
+      if (status !== 0) throw new Error(stderr);
+      return JSON.parse(stdout) as ReturnType<typeof runInNamespace>;
+    };
 
-  test('shows a layer that root unpacked outside, because both marks are written', async () => {
-    runInNamespace();
-    await using workers = new ArchiveWorkers({ threads: 1 });
-    const mounter = new Mounter();
-    const driver = await openOverlay2(place('outside'), { mounter, workers });
-    const [base, layer] = [parseLayerId('base'), parseLayerId('layer')];
-    await driver.create(base);
-    mkdirSync(join((await driver.applyTarget(base)).tree.path, 'directory'));
-    writeFileSync(join((await driver.applyTarget(base)).tree.path, 'directory', 'hidden'), '');
-    await driver.create(layer, { parent: base });
-    await layerDiffs(driver, { workers, mounter }).applyDiff(layer, { path: place('layer.tar') });
-    const lowers = [layer, base].map((id) => join(driver.home, id, 'diff'));
-    const asRoot = await mounter.withMount({ kind: 'overlay', lowers, options: [] }, place('view'), (view) =>
-      Promise.resolve(Object.keys(treeFacts(view))),
-    );
-    const script = `mkdir "$1" && mount -t overlay -o "userxattr,lowerdir=$2:$3" overlay "$1" && find "$1" -mindepth 1 -printf '/%P\\n'`;
-    const argv = ['-Urm', 'sh', '-c', script, 'sh', place('rootless'), ...lowers];
-    const { stdout, stderr } = spawnSync('unshare', argv, { encoding: 'utf8' });
-    expect(stderr).toBe('');
-    expect(stdout.trim().split('\n').sort()).toEqual(asRoot.filter((path) => path !== '/').sort());
-    expect(asRoot).toEqual(['/', '/directory', '/directory/new']);
-  });
-});
+    test('keeps its marks in user attributes, and root outside reads the same layers', async () => {
+      const seen = runInNamespace();
+      expect(seen.status).toMatchObject({ userxattr: 'true' });
+      expect(seen.changes).toEqual([
+        'modify /directory',
+        'delete /directory/hidden',
+        'add /directory/new',
+        'delete /gone',
+      ]);
+      expect(seen.copy).toEqual(['directory', 'directory/new']);
+      const mark = (name: string): string | undefined =>
+        nativeSyscalls()
+          .getXattr(join(place('home'), 'layer', 'diff', 'directory'), name)
+          ?.toString();
+      expect([mark('user.overlay.opaque'), mark('trusted.overlay.opaque')]).toEqual(['y', undefined]);
+      await using workers = new ArchiveWorkers({ threads: 1 });
+      const mounter = new Mounter();
+      const driver = await openOverlay2(place('home'), { mounter, workers });
+      const diffs = layerDiffs(driver, { workers, mounter });
+      const changes = await diffs.changes(parseLayerId('layer'), parseLayerId('base'));
+      expect(changes.map(({ kind, path }) => `${kind} ${path.toString()}`)).toEqual(seen.changes);
+    });
+
+    test('shows a layer that root unpacked outside, because both marks are written', async () => {
+      runInNamespace();
+      await using workers = new ArchiveWorkers({ threads: 1 });
+      const mounter = new Mounter();
+      const driver = await openOverlay2(place('outside'), { mounter, workers });
+      const [base, layer] = [parseLayerId('base'), parseLayerId('layer')];
+      await driver.create(base);
+      mkdirSync(join((await driver.applyTarget(base)).tree.path, 'directory'));
+      writeFileSync(join((await driver.applyTarget(base)).tree.path, 'directory', 'hidden'), '');
+      await driver.create(layer, { parent: base });
+      await layerDiffs(driver, { workers, mounter }).applyDiff(layer, { path: place('layer.tar') });
+      const lowers = [layer, base].map((id) => join(driver.home, id, 'diff'));
+      const asRoot = await mounter.withMount({ kind: 'overlay', lowers, options: [] }, place('view'), (view) =>
+        Promise.resolve(Object.keys(treeFacts(view))),
+      );
+      const script = `mkdir "$1" && mount -t overlay -o "userxattr,lowerdir=$2:$3" overlay "$1" && find "$1" -mindepth 1 -printf '/%P\\n'`;
+      const argv = ['-Urm', 'sh', '-c', script, 'sh', place('rootless'), ...lowers];
+      const { stdout, stderr } = spawnSync('unshare', argv, { encoding: 'utf8' });
+      expect(stderr).toBe('');
+      expect(stdout.trim().split('\n').sort()).toEqual(asRoot.filter((path) => path !== '/').sort());
+      expect(asRoot).toEqual(['/', '/directory', '/directory/new']);
+    });
+  },
+);

@@ -124,7 +124,12 @@ export class VfsDriver implements GraphDriver {
   }
 
   async status(): Promise<readonly (readonly [string, string])[]> {
-    return Promise.resolve([['Backing Filesystem', this.directories.backingFileSystem]]);
+    return Promise.resolve([
+      ['Backing Filesystem', this.directories.backingFileSystem],
+      ['Mount Engine', 'none: layers are complete trees'],
+      ['Maximum Depth', 'none'],
+      ['Size Limits', this.parts.sizeLimits.summary],
+    ]);
   }
 
   async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {

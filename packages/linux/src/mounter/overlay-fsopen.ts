@@ -27,8 +27,10 @@ export function mountOverlayByFsopen(sys: Syscalls, plan: OverlayPlan, target: s
   const context = new Context(sys, fd);
   try {
     context.string('source', 'overlay');
-    for (const lower of plan.lowers) {
-      context.directory('lowerdir+', directories.lower(lower), userNamespace === undefined ? lower : undefined);
+    for (const [index, lower] of plan.lowers.entries()) {
+      const plain = userNamespace === undefined || index < (plan.unmappedLowers ?? 0);
+      if (plain) context.directory('lowerdir+', directories.plain(lower), lower);
+      else context.directory('lowerdir+', directories.lower(lower), undefined);
     }
     if (plan.upper !== undefined) {
       const { path, work } = plan.upper;

@@ -43,7 +43,11 @@ async function mountNamed(sys: Syscalls, plan: OverlayPlan, target: string): Pro
 /** Mounts with mapped owners have no name but that of their descriptor (Linux 5.19 and later take them). */
 function mountMapped(sys: Syscalls, plan: OverlayPlan, target: string, userNamespace: number): void {
   using directories = new OpenDirectories(sys, userNamespace);
-  const lowers = plan.lowers.map((lower) => `/proc/self/fd/${directories.lower(lower)}`);
+  const { lowers: paths, unmappedLowers = 0 } = plan;
+  const opened = paths.map((path, index) =>
+    index < unmappedLowers ? directories.plain(path) : directories.lower(path),
+  );
+  const lowers = opened.map((fd) => `/proc/self/fd/${fd}`);
   mountText(sys, target, overlayOptionText(lowers, plan));
 }
 
