@@ -101,6 +101,30 @@ describe.skipIf(process.geteuid?.() !== 0)(`${subjects.map(({ title }) => title)
       { numRuns: 12 },
     );
   });
+
+  test('agree on layers that were unpacked one over the other', async () => {
+    await fc.assert(
+      fc.asyncProperty(script, async (edits) => {
+        await using opened = await openAll(drivers);
+        const [written, ...homes] = opened.homes;
+        if (written === undefined) return;
+        let parent: LayerId | undefined;
+        for (const [depth, layerEdits] of edits.entries()) {
+          const id = parseLayerId(`layer-${depth}`);
+          await makeEdited(written, id, parent, (view) => applyEdits(view, layerEdits, depth));
+          for (const home of homes) await expectApplied(written, home, id, parent, id);
+          parent = id;
+        }
+        for (const home of homes) {
+          for (let depth = 0; depth < edits.length; depth++) {
+            const id = parseLayerId(`layer-${depth}`);
+            expect(await home.inView(id, treeFacts), home.subject.title).toEqual(await written.inView(id, treeFacts));
+          }
+        }
+      }),
+      { numRuns: 12 },
+    );
+  });
 });
 
 async function openAll(drivers: readonly Conformance[]): Promise<AsyncDisposable & { homes: readonly OpenedHome[] }> {

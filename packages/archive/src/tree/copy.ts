@@ -45,7 +45,7 @@ class TreeCopy implements Disposable {
     this.#copier = new EntryCopier({
       syscalls: this.#syscalls,
       root: this.#root,
-      xattrs: (xattrs) => (label === undefined ? xattrs : withLabel(xattrs, label)),
+      xattrs: (files, path) => (label === undefined ? files.xattrs(path) : withLabel(files.xattrs(path), label)),
     });
   }
 

@@ -26,8 +26,8 @@ export interface EntryCopierOptions {
   readonly syscalls: Syscalls;
   /** Descriptor of the root of the tree. */
   readonly root: number;
-  /** Which attributes are carried over, in which form. */
-  readonly xattrs: (xattrs: readonly Xattr[]) => readonly Xattr[];
+  /** The attributes that the copy of an entry gets. */
+  readonly xattrs: (files: TreeFiles, path: Buffer) => readonly Xattr[];
 }
 
 const labelName = 'security.selinux';
@@ -94,7 +94,7 @@ export class EntryCopier {
   }
 
   #copyXattrs({ files, path }: CopiedEntry, name: Buffer): void {
-    const xattrs = this.options.xattrs(files.xattrs(path));
+    const xattrs = this.options.xattrs(files, path);
     if (xattrs.length === 0) return;
     const target = Buffer.concat([Buffer.from(`/proc/self/fd/${this.options.root}/`), name]);
     for (const xattr of xattrs) {

@@ -7,7 +7,7 @@ import type { LayerTree } from '../layer-tree.js';
 import { openEmptyDirectory } from './empty-directory.js';
 import { EntryCopier } from './entry-copier.js';
 import { isDirectory } from './file-kind.js';
-import { splitMarks } from './overlay-marks.js';
+import { readXattrs } from './overlay-marks.js';
 import { joinPath, pathText, ROOT } from './paths.js';
 import { LayerStack, type StackEntry } from './stack.js';
 
@@ -41,7 +41,7 @@ class ViewLinking implements Disposable {
     this.#copier = new EntryCopier({
       syscalls: this.#syscalls,
       root: this.#root,
-      xattrs: (xattrs) => splitMarks(xattrs).own,
+      xattrs: (files, path) => readXattrs(files, path).own,
     });
   }
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { fromSystemError, StoreError, type LayerId } from '@layerstore/core';
+import { fromSystemError, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import type { DiffSource } from '@layerstore/archive';
 import type { MountPlan } from '@layerstore/linux';
 import type {
@@ -24,10 +24,12 @@ export abstract class HomeDriver implements GraphDriver {
   abstract readonly abilities: Abilities;
   readonly home: string;
   readonly state: string;
+  readonly idMaps: IdMaps | undefined;
 
   constructor(protected readonly directories: Home) {
     this.home = directories.path;
     this.state = directories.state;
+    this.idMaps = directories.idMaps;
   }
 
   abstract list(): Promise<LayerId[]>;
@@ -104,6 +106,10 @@ export abstract class HomeDriver implements GraphDriver {
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
     this.directories.requireWritable(id);
     return Promise.resolve(this.targetOf(id));
+  }
+
+  async finishApply(id: LayerId): Promise<void> {
+    await this.applyTarget(id);
   }
 
   async cleanup(): Promise<void> {
