@@ -137,15 +137,18 @@ describe.skipIf(process.geteuid?.() !== 0)('a process that is killed with -9 (ne
     },
   );
 
-  test.each(['aufs', 'overlay2', 'overlay', 'vfs'] as const)('of %s at any time leaves nothing half made', async (name) => {
-    const content = await makeBase(await open(name));
-    const start = performance.now();
-    expect(run(name, 'create', 'none')).toBeNull();
-    const whole = performance.now() - start;
-    await (await open(name)).remove(victim);
-    for (let round = 1; round <= 8; round++) {
-      run(name, 'create', 'none', Math.max(1, Math.round(whole * (0.6 + round * 0.05))));
-      await expectSound(name, content);
-    }
-  });
+  test.each(['aufs', 'overlay2', 'overlay', 'vfs'] as const)(
+    'of %s at any time leaves nothing half made',
+    async (name) => {
+      const content = await makeBase(await open(name));
+      const start = performance.now();
+      expect(run(name, 'create', 'none')).toBeNull();
+      const whole = performance.now() - start;
+      await (await open(name)).remove(victim);
+      for (let round = 1; round <= 8; round++) {
+        run(name, 'create', 'none', Math.max(1, Math.round(whole * (0.6 + round * 0.05))));
+        await expectSound(name, content);
+      }
+    },
+  );
 });

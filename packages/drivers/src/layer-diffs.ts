@@ -107,12 +107,17 @@ export class LayerDiffs {
     const target = await this.driver.applyTarget(id);
     refuseInUse(id, target.tree.path, this.driver.mountPoint(id));
     if (target.through === 'view') return this.#applyThroughView(id, source, options);
-    const applied = await this.#apply(target, source, options);
+    const applied = await this.#apply(id, target, source, options);
     await this.driver.finishApply(id);
     return applied;
   }
 
-  async #apply({ tree, lowers }: ApplyTarget, source: BlobSource, options: RunJobOptions): Promise<AppliedDiff> {
+  async #apply(
+    id: LayerId,
+    { tree, lowers }: ApplyTarget,
+    source: BlobSource,
+    options: RunJobOptions,
+  ): Promise<AppliedDiff> {
     const { workers } = this.tools;
     const applied = await workers.run({ kind: 'apply', source, compression: 'auto', tree }, options);
     await workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers });
@@ -134,7 +139,7 @@ export class LayerDiffs {
     const plan = await this.driver.openView(id);
     try {
       return await this.tools.mounter.withMount(plan, this.driver.mountPoint(id), (path) =>
-        this.#apply({ tree: this.#view(path), lowers: [] }, source, options),
+        this.#apply(id, { tree: this.#view(path), lowers: [] }, source, options),
       );
     } finally {
       await this.driver.closeView(id);

@@ -3,7 +3,7 @@
  * same name keeps ({@link LayerRecords} has the picture); it is opened, mounted and written without an aufs kernel as well.
  */
 import { readdirSync } from 'node:fs';
-import { fromSystemError, StoreError, type LayerId, type Logger } from '@layerstore/core';
+import { fromSystemError, StoreError, type IdMaps, type LayerId, type Logger } from '@layerstore/core';
 import type { DiffSource } from '@layerstore/archive';
 import { MAX_AUFS_BRANCHES, type MountPlan } from '@layerstore/linux';
 import type {
@@ -42,6 +42,7 @@ export class AufsDriver implements GraphDriver {
   readonly name = 'aufs';
   readonly home: string;
   readonly state: string;
+  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities = {
     independentLayers: true,
     nativeDiff: true,
@@ -53,6 +54,7 @@ export class AufsDriver implements GraphDriver {
   constructor(private readonly parts: AufsParts) {
     this.home = parts.home.path;
     this.state = parts.home.state;
+    this.idMaps = parts.home.idMaps;
   }
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
@@ -156,6 +158,11 @@ export class AufsDriver implements GraphDriver {
     const tree = await this.parts.plans.tree(id);
     const lowers = await this.parts.plans.trees(parents);
     return { tree: tree.dialect === 'aufs' ? { ...tree, markerList: shadows.markerList(id) } : tree, lowers };
+  }
+
+  async finishApply(id: LayerId): Promise<void> {
+    this.parts.records.requireLayer(id);
+    return Promise.resolve();
   }
 
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {

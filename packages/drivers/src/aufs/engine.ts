@@ -113,7 +113,8 @@ async function tryOverlay({ home, mounter }: EngineChoice): Promise<Attempt> {
 function overlayOptionSets(): readonly [readonly string[], ...(readonly string[])[]] {
   const options = overlayOptions();
   // Redirects are off with it, and any option about them but `nofollow` is refused.
-  const withUserMarks = [...options.filter((option) => !option.startsWith('redirect_dir=')), 'userxattr'];
+  const others = options.filter((option) => !option.startsWith('redirect_dir=') && option !== 'userxattr');
+  const withUserMarks = [...others, 'userxattr'];
   const [major = 0, minor = 0] = release().split('.').map(Number);
   const knows = major > 5 || (major === 5 && minor >= 11);
   return knows ? [withUserMarks, options] : [options];

@@ -117,7 +117,7 @@ export class ViewPlans {
     return {
       kind: 'overlay',
       lowers,
-      ...(how.writable ? { upper: { path: records.path('diff', id), work: forms.workDirectory(id) } } : {}),
+      ...(how.writable ? { upper: this.parts.home.upper(records.path('diff', id), forms.workDirectory(id)) } : {}),
       options: [...overlayOptions, ...how.labels],
       short: { base: shortNames.path, lowers: lowers.map(nameOf) },
       program: 'none',

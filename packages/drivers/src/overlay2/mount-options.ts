@@ -51,13 +51,6 @@ function mapsAllIds(uidMap: string): boolean {
   return /^\s*0\s+0\s+4294967295\s*$/.test(uidMap);
 }
 
-const userAttributes = 'userxattr';
-
-/** The attribute in which a mount with these options marks a directory as opaque. */
-export function opaqueAttribute(options: readonly string[]): string {
-  return `${options.includes(userAttributes) ? 'user' : 'trusted'}.overlay.opaque`;
-}
-
 /**
  * The SELinux label of a mount, quoted because the categories in it are separated by commas.
  * @throws StoreError ERR_INVALID_ARGUMENT for a label that could smuggle in other options

@@ -51,8 +51,11 @@ function showsOverlay(entry: MountTableEntry, plan: OverlayPlan, adoption: Adopt
   // An upper has one overlay at a time; it alone tells.
   if (plan.upper !== undefined) return isAt(upper, plan.upper.path);
   if (upper !== undefined && adoption === 'exact') return false;
-  // Mounts with mapped owners have no path that could be compared.
-  if (plan.idMaps !== undefined) return upper === undefined && lowers.length === plan.lowers.length;
+  // Lowers with mapped owners have no path that could be compared.
+  if (plan.idMaps !== undefined) {
+    if (upper === undefined) return lowers.length === plan.lowers.length;
+    return isAt(upper, plan.lowers[0]) && lowers.length === plan.lowers.length - 1;
+  }
   const shown = upper === undefined ? lowers : [upper, ...lowers];
   return shown.length === plan.lowers.length && plan.lowers.every((lower, index) => isAt(shown[index], lower));
 }
@@ -61,11 +64,17 @@ function showsOverlay(entry: MountTableEntry, plan: OverlayPlan, adoption: Adopt
 function showsFuse(entry: MountTableEntry, plan: OverlayPlan, adoption: Adoption): boolean {
   const options = findFuseServer(entry.mountPoint)?.options;
   if (options === undefined) return false;
-  if (options === fuseOptionText(plan)) return true;
+  const shown = layersIn(options);
+  if (shown === layersIn(fuseOptionText(plan))) return true;
   const [upper, ...lowers] = plan.lowers;
   if (plan.upper !== undefined || upper === undefined || adoption === 'exact') return false;
-  const before = fuseOptionText({ ...plan, lowers, upper: { path: upper, work: '' } });
-  return options.replace(/,workdir=(?:\\.|[^,\\])*/, ',workdir=') === before;
+  return shown === layersIn(fuseOptionText({ ...plan, lowers, upper: { path: upper, work: '' } }));
+}
+
+/** The lowers and the upper; other options differ with the plan's purpose. */
+function layersIn(options: string): string {
+  const parts = options.match(/(?:\\.|[^,\\])+/g) ?? [];
+  return parts.filter((part) => /^(?:lower|upper)dir=/.test(part)).join(',');
 }
 
 /** Symlinks that lead nowhere, and layers that are gone, are like nothing. */
