@@ -16,7 +16,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, transform } from 'esbuild';
 import { rollup } from 'rollup';
 import { dts } from 'rollup-plugin-dts';
@@ -66,6 +66,23 @@ const ourPackages = (kind) => ({
   },
 });
 
+/** The names that Node lets other modules import from a CommonJS module. */
+async function namesOf(path) {
+  const names = Object.keys(await import(pathToFileURL(path)));
+  return names.filter((name) => /^[A-Za-z_$][\w$]*$/.test(name) && name !== 'default');
+}
+
+/** esbuild makes one export, the default, of a CommonJS module. */
+function withNamedExports(code, names) {
+  const renamed = names.map((name) => `${name}: export_${name}`).join(', ');
+  const list = names.map((name) => `export_${name} as ${name}`).join(', ');
+  return code.replace(
+    /^export default (require_\w+\(\));$/m,
+    (_, call) =>
+      `const exported = ${call};\nexport default exported;\nconst { ${renamed} } = exported;\nexport { ${list} };`,
+  );
+}
+
 /** Whether a file holds an ES module, by the nearest package.json; two bundles of one would be two sets of symbols. */
 function isModule(path) {
   if (/\.[cm]js$/.test(path)) return path.endsWith('.mjs');
@@ -103,7 +120,8 @@ const foreignPackages = {
     });
     for (const path of Object.keys(metafile.inputs)) includedPackages.add(packageOf(join(root, path)));
     const [{ text }] = outputFiles;
-    return /\b__require\(/.test(text) ? text : text.replace(/^import .*\n.*\n/, '');
+    const code = /\b__require\(/.test(text) ? text : text.replace(/^import .*\n.*\n/, '');
+    return withNamedExports(code, await namesOf(id));
   },
 };
 
@@ -164,8 +182,12 @@ function findExporter(id, name, getModuleInfo) {
   return stars.find((exporter) => exporter !== undefined);
 }
 
+/** Threads of servers run beside the server's own code; archive threads start often and load only what they need. */
+const isServerWorker = (path) => path.includes('/packages/daemon/');
+const otherWorkers = (workers) => Object.values(workers).filter((path) => !isServerWorker(path));
+
 /** What every server needs, and then what each one needs that the index of `daemon` loads when it is asked to serve. */
-function serverClosures(getModuleInfo) {
+function serverClosures(workers, getModuleInfo) {
   const index = join(root, 'packages/daemon/dist/index.js');
   const shared = staticClosure([index], getModuleInfo);
   const servers = [...shared].flatMap((id) =>
@@ -189,14 +211,14 @@ function chunking(workers) {
     start ??= staticClosure([join(compiled, 'main.js'), join(compiled, 'commands/images.js')], getModuleInfo);
     reading ??= staticClosure([ours('archive/dist/workers/brief-jobs.js')], getModuleInfo);
     views ??= staticClosure([ours('store/dist/parts.js'), ours('store/dist/containers/changes.js')], getModuleInfo);
-    worker ??= staticClosure(Object.values(workers), getModuleInfo);
+    worker ??= staticClosure(otherWorkers(workers), getModuleInfo);
     if (library.has(id)) return 'library';
     if (start.has(id)) return 'cli';
     if (reading.has(id)) return 'reading';
     if (views.has(id)) return 'views';
     if (worker.has(id)) return 'work';
     if (isOfRegistries(id)) return 'registry';
-    daemon ??= serverClosures(getModuleInfo);
+    daemon ??= serverClosures(workers, getModuleInfo);
     for (const [name, closure] of daemon) if (closure.has(id)) return name;
     if (!id.startsWith(compiled)) return 'operations';
     const isEntry = getModuleInfo(id).dynamicImporters.length > 0;

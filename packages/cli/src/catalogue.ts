@@ -36,6 +36,7 @@ const images = 'Images:';
 const containers = 'Containers:';
 const homes = 'Driver homes, also of other engines:';
 const store = 'Store:';
+const engines = 'Engines:';
 const other = 'Other:';
 
 /** Every verb, in the order of the help. Its module is read only when the verb is used: start time is what a user feels first. */
@@ -137,6 +138,18 @@ export const catalogue: readonly CatalogueEntry[] = [
     load: () => import('./commands/check.js'),
   },
   { name: 'prune', summary: 'Remove what nothing needs', group: store, load: () => import('./commands/prune.js') },
+  {
+    name: 'serve',
+    summary: 'Serve layers to an engine',
+    group: engines,
+    verbs: [
+      {
+        name: 'docker',
+        summary: 'Serve a graph-driver plugin to dockerd',
+        load: () => import('./commands/serve-docker.js'),
+      },
+    ],
+  },
   {
     name: 'demo',
     summary: 'Show the main job on a real Debian image',

@@ -59,6 +59,7 @@ export const errorCodes = {
   ERR_DRIVER_MISMATCH: failure('the root was created with another driver', 409, 'FAILED_PRECONDITION'),
   ERR_NOT_A_HOME: failure('the directory is not a home of the driver', 400, 'FAILED_PRECONDITION'),
   ERR_READ_ONLY: failure('the home or its file system takes no writes', 403, 'FAILED_PRECONDITION'),
+  ERR_NO_HOME: failure('the engine has not said which home the plugin shall serve', 409, 'FAILED_PRECONDITION'),
   ERR_CLOSED: failure('the store is closed', 503, 'UNAVAILABLE'),
 
   ERR_UNKNOWN_DRIVER: usage('no driver has this name'),

@@ -6,3 +6,4 @@ export * from './logger.js';
 export * from './progress.js';
 export * from './steps.js';
 export * from './store-error.js';
+export * from './turns.js';

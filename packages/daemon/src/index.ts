@@ -1,5 +1,16 @@
+import type { DockerPlugin, DockerPluginOptions } from './docker/serve.js';
+
 export * from './observability/metrics-server.js';
 export * from './observability/observe-request.js';
 export * from './observability/request-ids.js';
 export * from './observability/server-logger.js';
 export * from './observability/server-metrics.js';
+
+export { dockerPluginFiles, type DockerPluginFilesOptions, type SystemFile } from './docker/plugin-files.js';
+export type { DockerPlugin, DockerPluginOptions } from './docker/serve.js';
+
+/** Loads the plugin server and starts it. */
+export async function serveDocker(options: DockerPluginOptions): Promise<DockerPlugin> {
+  const { DockerPlugin } = await import('./docker/serve.js');
+  return DockerPlugin.start(options);
+}

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { S_IFREG } from './constants.js';
 import { systemError } from './native/errno.js';
-import type { FileStatus, FileSystemStatus, Syscalls } from './syscalls.js';
+import type { FileStatus, FileSystemStatus, PeerProcess, PipeEnds, Syscalls } from './syscalls.js';
 
 export type SyscallName = keyof Syscalls;
 
@@ -266,6 +266,21 @@ export class RecordingSyscalls implements Syscalls {
     this.#answers.mountSetattr(...args);
   }
 
+  pipe(...args: Arguments<'pipe'>): PipeEnds {
+    this.#record('pipe', args);
+    return this.#answers.pipe(...args);
+  }
+
+  peerProcess(...args: Arguments<'peerProcess'>): PeerProcess {
+    this.#record('peerProcess', args);
+    return this.#answers.peerProcess(...args);
+  }
+
+  async umountInBackground(...args: Arguments<'umountInBackground'>): Promise<void> {
+    this.#record('umountInBackground', args);
+    return this.#answers.umountInBackground(...args);
+  }
+
   mountLog(...args: Arguments<'mountLog'>): string {
     this.#record('mountLog', args);
     return this.#answers.mountLog(...args);
@@ -360,6 +375,9 @@ function plausibleAnswers(): Syscalls {
     statfs: () => ({ type: 0xef53, blockSize: 4096, blocks: 1_000_000n, available: 500_000n, freeInodes: 100_000n }),
     mount: nothing,
     umount: nothing,
+    umountInBackground: () => Promise.resolve(),
+    pipe: () => ({ readEnd: fd(), writeEnd: fd() }),
+    peerProcess: () => ({ pid: 1, uid: 0, gid: 0 }),
     fsopen: fd,
     fsconfig: nothing,
     fsmount: fd,

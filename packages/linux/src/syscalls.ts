@@ -119,11 +119,29 @@ export interface FileSyscalls {
   /** lseek(2) with SEEK_DATA or SEEK_HOLE; `undefined` for ENXIO. */
   seekSparse(fd: number, offset: number, whence: 'data' | 'hole'): number | undefined;
   statfs(path: PathBytes): FileSystemStatus;
+  /** pipe2(2), close-on-exec, with room for about `capacity` bytes where the system's limit allows it. */
+  pipe(capacity: number): PipeEnds;
+  /** SO_PEERCRED: the process at the other end of a connected Unix socket, as it was when it connected. */
+  peerProcess(fd: number): PeerProcess;
+}
+
+export interface PipeEnds {
+  readonly readEnd: number;
+  readonly writeEnd: number;
+}
+
+/** `pid` is 0 for a process that this PID namespace does not show. */
+export interface PeerProcess {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface MountSyscalls {
   mount(source: PathBytes, target: PathBytes, type: string, flags: number, data: PathBytes): void;
   umount(target: PathBytes, flags: number): void;
+  /** The same in a thread of libuv's pool: unmounting an overlay with an upper waits for a whole file system to be synced. */
+  umountInBackground(target: string, flags: number): Promise<void>;
   fsopen(type: string): number;
   fsconfig(fd: number, config: FsConfig): void;
   fsmount(fd: number, attributes: number): number;

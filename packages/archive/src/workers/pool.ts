@@ -8,6 +8,8 @@ import { applyInPair, commitInPair } from './paired-jobs.js';
 export interface ArchiveWorkersOptions {
   /** Default: one per core, four at most. */
   readonly threads?: number;
+  /** Threads that stay when there is nothing to do; default: all that have started. */
+  readonly idle?: number;
   readonly logger?: Logger;
   /**
    * Where small jobs run as long as no thread has been started: in a `thread` (default), or in that of the `caller`, which blocks its
@@ -37,6 +39,7 @@ interface Waiting {
  */
 export class ArchiveWorkers implements AsyncDisposable {
   readonly #limit: number;
+  readonly #idleLimit: number;
   readonly #logger: Logger;
   readonly #idle: ArchiveThread[] = [];
   readonly #busy = new Set<ArchiveThread>();
@@ -47,6 +50,7 @@ export class ArchiveWorkers implements AsyncDisposable {
 
   constructor(options: ArchiveWorkersOptions = {}) {
     this.#limit = Math.max(1, options.threads ?? Math.min(4, availableParallelism()));
+    this.#idleLimit = options.idle ?? this.#limit;
     this.#logger = options.logger ?? silentLogger;
     this.#callerHelps = options.smallJobs === 'caller';
   }
@@ -172,7 +176,9 @@ export class ArchiveWorkers implements AsyncDisposable {
       return;
     }
     this.#busy.delete(thread);
-    if (thread.alive && !this.#closed) this.#idle.push(thread);
+    if (!thread.alive || this.#closed) return;
+    if (this.#idle.length < this.#idleLimit) this.#idle.push(thread);
+    else void thread.close();
   }
 }
 

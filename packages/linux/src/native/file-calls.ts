@@ -13,6 +13,10 @@ const FICLONE = 0x40049409;
 const LOCK = { shared: 1 | 4, exclusive: 2 | 4, unlock: 8 } as const;
 const SEEK = { data: 3, hole: 4 } as const;
 const PATH_MAX = 4096;
+const F_SETPIPE_SZ = 1031;
+/** asm-generic/socket.h. */
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 /** openat2 answers EAGAIN when a rename elsewhere crosses a `..`; more than this in a row is an attack or a bug. */
 const RESOLVE_ATTEMPTS = 64;
 /** All calls but xattrs, which {@link xattrCalls} holds. */
@@ -52,6 +56,9 @@ export function fileCalls(libc: Libc): Calls {
   const copyFileRange = libc.bind('copy_file_range', 'long', ['int', 'void *', 'int', 'void *', 'long', 'uint']);
   const lseek = libc.bind('lseek', 'long', ['int', 'long', 'int']);
   const statfs = libc.bind('statfs', 'int', ['void *', 'void *']);
+  const pipe2 = libc.bind('pipe2', 'int', ['void *', 'int']);
+  const fcntl = libc.bind('fcntl', 'int', ['int', 'int', 'long']);
+  const getsockopt = libc.bind('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
 
   const first = new TextParameter();
   const second = new TextParameter();
@@ -236,5 +243,27 @@ export function fileCalls(libc: Libc): Calls {
         freeInodes: word(6),
       };
     },
+
+    pipe(capacity) {
+      const ends = new Uint32Array(2);
+      check(pipe2(bytesOf(ends), O_CLOEXEC), 'pipe2');
+      const [readEnd = -1, writeEnd = -1] = ends;
+      // Beyond the system's limit for pipes (pipe-max-size) it stays as it is.
+      fcntl(writeEnd, F_SETPIPE_SZ, capacity);
+      return { readEnd, writeEnd };
+    },
+
+    peerProcess(fd) {
+      // struct ucred: pid_t, uid_t, gid_t.
+      const credentials = new Uint32Array(3);
+      const length = new Uint32Array([credentials.byteLength]);
+      check(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, bytesOf(credentials), bytesOf(length)), 'getsockopt');
+      const [pid = 0, uid = 0, gid = 0] = credentials;
+      return { pid, uid, gid };
+    },
   };
+}
+
+function bytesOf(words: Uint32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }

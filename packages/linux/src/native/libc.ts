@@ -16,10 +16,14 @@ import { systemError } from './errno.js';
 export type NativeType = 'int' | 'uint' | 'long' | 'void *';
 export type NativeValue = number | bigint | string | Uint8Array | BigInt64Array | BigUint64Array | null;
 export type NativeFunction = (...values: NativeValue[]) => number;
+/** Runs in a thread of libuv's pool; settles with the result and the errno that the call left there. */
+export type BackgroundFunction = (...values: NativeValue[]) => Promise<{ result: number; errno: number }>;
 
 export interface Libc {
   /** A function of libc. One that this libc lacks fails with ENOSYS when it is called. */
   bind(name: string, result: 'int' | 'long', parameters: readonly NativeType[]): NativeFunction;
+  /** The same without waiting. Bytes that are passed must stay as they are until it has settled. */
+  bindBackground(name: string, result: 'int' | 'long', parameters: readonly NativeType[]): BackgroundFunction;
   /**
    * A kernel call without a wrapper in every libc, by number.
    * @param number must be the same on all architectures, which holds from 424 on (one table since Linux 5.1)
@@ -50,6 +54,16 @@ export function loadLibc(): Libc {
           throw systemError(constants.errno.ENOSYS, name);
         };
       }
+    },
+    bindBackground: (name, result, parameters) => {
+      const call = library.func(name, result, [...parameters]) as { async: (...values: unknown[]) => void };
+      return (...values) =>
+        new Promise((resolve) => {
+          // The error number of the pool's thread can be asked for only inside the callback.
+          call.async(...values, (_error: unknown, returned: number) =>
+            resolve({ result: returned, errno: koffi.errno() }),
+          );
+        });
     },
     bindSyscall: (number, parameters) => {
       const call: NativeFunction = library.func('syscall', 'long', ['long', ...parameters]);

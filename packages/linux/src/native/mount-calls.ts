@@ -1,5 +1,6 @@
 import { AT_EMPTY_PATH, MOUNT_ATTR_IDMAP, O_CLOEXEC } from '../constants.js';
 import { AT_FDCWD, type FsConfig, type MountSyscalls, type PathBytes } from '../syscalls.js';
+import { systemError } from './errno.js';
 import type { Libc } from './libc.js';
 import { TextParameter } from './text-parameter.js';
 
@@ -14,6 +15,7 @@ const COMMAND = { flag: 0, string: 1, fd: 5, create: 6, reconfigure: 7 } as cons
 export function mountCalls(libc: Libc): MountSyscalls {
   const mount = libc.bind('mount', 'int', ['void *', 'void *', 'void *', 'long', 'void *']);
   const umount2 = libc.bind('umount2', 'int', ['void *', 'int']);
+  const umount2InBackground = libc.bindBackground('umount2', 'int', ['void *', 'int']);
   const openTree = libc.bindSyscall(428, ['long', 'void *', 'long']);
   const moveMount = libc.bindSyscall(429, ['long', 'void *', 'long', 'void *', 'long']);
   const fsopen = libc.bindSyscall(430, ['void *', 'long']);
@@ -56,6 +58,10 @@ export function mountCalls(libc: Libc): MountSyscalls {
     },
     umount(target, flags) {
       check(umount2(text[0].argument(target, 'umount2'), flags), 'umount2', target);
+    },
+    async umountInBackground(target, flags) {
+      const { result, errno } = await umount2InBackground(text[0].argument(target, 'umount2'), flags);
+      if (result < 0) throw systemError(errno, 'umount2', target);
     },
     fsopen: (type) => check(fsopen(text[0].argument(type, 'fsopen'), FSOPEN_CLOEXEC), 'fsopen', type),
     fsconfig(fd, config) {
