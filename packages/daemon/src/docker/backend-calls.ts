@@ -24,6 +24,13 @@ export interface ComparedLayers extends LayerRequest {
   readonly parent?: string;
 }
 
+export interface DiffRequest extends ComparedLayers {
+  /** The tar is written to this pipe, which is left open. */
+  readonly fd: number;
+  /** Engines before 23.0 write the names that the host has for owners, newer ones write none. */
+  readonly names: 'host' | 'none';
+}
+
 export interface CreateRequest extends ComparedLayers {
   readonly mountLabel?: string;
   readonly storageOptions?: Readonly<Record<string, string>>;
@@ -55,8 +62,7 @@ export interface BackendCalls {
   cleanup: { input: undefined; result: undefined };
   changes: { input: ComparedLayers; result: readonly ListedChange[] };
   diffSize: { input: ComparedLayers; result: number };
-  /** Writes a tar to `fd`, a pipe, and leaves it open. */
-  diff: { input: ComparedLayers & { readonly fd: number }; result: undefined };
+  diff: { input: DiffRequest; result: undefined };
   /** Unpacks what comes out of `fd`, a pipe; the result is the layer's size in bytes. */
   applyDiff: { input: ComparedLayers & { readonly fd: number }; result: number };
   statistics: { input: undefined; result: Statistics };

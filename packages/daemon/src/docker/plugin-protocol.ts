@@ -91,7 +91,7 @@ export class PluginProtocol {
     await this.#observe('Diff', input, response, () =>
       answerWithStream(
         response,
-        (fd, signal) => backend.call('diff', { ...comparedLayers(input), fd }, signal),
+        (fd, signal) => backend.call('diff', { ...comparedLayers(input), fd, names: ownerNames(request) }, signal),
         (bytes) => metrics.streamed('out', bytes),
       ),
     );
@@ -117,6 +117,11 @@ export class PluginProtocol {
       replyError(response, fromSystemError(error));
     }
   }
+}
+
+/** Engines sent an empty Host until some time after 23.0, when they left names of owners out of archives. */
+function ownerNames({ headers: { host } }: IncomingMessage): 'host' | 'none' {
+  return host === undefined || host === '' ? 'host' : 'none';
 }
 
 function observed(method: string, input: object): ObservedRequest {

@@ -13,6 +13,7 @@ import type {
   BackendOptions,
   ComparedLayers,
   CreateRequest,
+  DiffRequest,
   HomeRequest,
   LayerRequest,
   ListedChange,
@@ -159,12 +160,13 @@ export class GraphBackend implements CallTargets {
   }
 
   async diffSize(request: ComparedLayers, signal: AbortSignal): Promise<number> {
-    return this.#require().diffs.measured.diffSize(...compared(request), { signal });
+    return this.#require().diffs.measured.diffSize(...compared(request), { signal, symlinks: 'yes' });
   }
 
-  async diff(request: ComparedLayers & { readonly fd: number }, signal: AbortSignal): Promise<undefined> {
+  async diff(request: DiffRequest, signal: AbortSignal): Promise<undefined> {
     const [id, parent] = compared(request);
-    await this.#require().diffs.outgoing.diff(id, parent, { fd: request.fd }, { signal });
+    const tarRules = { rules: 'docker', names: request.names } as const;
+    await this.#require().diffs.outgoing.diff(id, parent, { fd: request.fd }, { signal, tarRules });
     return undefined;
   }
 
@@ -175,7 +177,7 @@ export class GraphBackend implements CallTargets {
       try {
         const applied = await home.diffs.incoming.applyDiff(layer, { fd }, { signal });
         home.fresh.endUnpacking(layer);
-        return applied.contentSize;
+        return applied.contentSize + (home.driver.abilities.nativeDiff ? applied.symlinkSize : 0);
       } catch (error) {
         // Refused before anything was written; everything else leaves half a layer, which nobody must take for a whole one.
         if (hasCode(error, 'ERR_BUSY', 'ERR_EXISTS', 'ERR_LAYER_NOT_FOUND')) home.fresh.takeBack(layer);

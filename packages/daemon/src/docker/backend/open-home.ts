@@ -60,6 +60,8 @@ export class OpenHome implements Disposable {
       mounter,
       workers: workers.local,
       logger,
+      // An engine that names the wrong directory must not have it made into a home.
+      create: 'empty',
       storageOptions: { ...tools.storageOptions, ...parseStorageOptions(record.options) },
     });
     const lock = held ?? (await lockHome(driver.home));
