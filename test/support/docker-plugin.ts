@@ -1,12 +1,13 @@
 /** The Docker plugin of layerstore as a process of its own, and an engine that runs on it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { commandPath } from './command.js';
-import { DockerDaemon } from './dockerd.js';
+import { containerdOf, DockerDaemon, dockerProgram } from './dockerd.js';
 
 /** dockerd looks for discovery files here only. */
 const discovery = '/etc/docker/plugins';
@@ -62,6 +63,11 @@ export class DockerPluginProcess implements AsyncDisposable {
     return this.child.pid ?? 0;
   }
 
+  /** The processes that a {@link serviceManager} has started so far, the last of which serves. */
+  get servingPids(): number[] {
+    return [...this.log.matchAll(/^serving: (\d+)$/gm)].map(([, pid]) => Number(pid));
+  }
+
   /** What it has logged so far. */
   get log(): string {
     return this.output.text;
@@ -81,6 +87,35 @@ export class DockerPluginProcess implements AsyncDisposable {
     await this.stop();
   }
 }
+
+/**
+ * What a service manager does for a service with a socket unit: listens on a path as descriptor 3, and starts the program again
+ * whenever it ends. Give it as `under`, with the path of the socket.
+ */
+export const serviceManager = (socket: string): string[] => [
+  'perl',
+  '-MSocket',
+  '-MPOSIX',
+  '-e',
+  `my $path = shift;
+   $^F = 255;
+   my $listener;
+   socket($listener, AF_UNIX, SOCK_STREAM, 0) or die;
+   bind($listener, sockaddr_un($path)) or die;
+   listen($listener, 128) or die;
+   chmod 0600, $path;
+   POSIX::dup2(fileno($listener), 3);
+   my ($child, $ending);
+   $SIG{TERM} = sub { $ending = 1; kill 'TERM', $child };
+   do {
+     $child = fork;
+     unless ($child) { $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; print STDERR "serving: $$\n"; exec @ARGV or die }
+     1 until waitpid($child, 0) == $child;
+   } until $ending;
+   unlink $path;
+   exit($? >> 8);`,
+  socket,
+];
 
 export interface EngineOptions extends PluginOptions {
   /** Further arguments of dockerd. */
@@ -132,18 +167,42 @@ export class PluginEngine implements AsyncDisposable {
   }
 
   docker(...args: readonly string[]): string {
-    try {
-      return this.engine.docker(...args);
-    } catch (error) {
-      throw new Error(`${String(error)}\nplugin: ${this.plugin.log}`, { cause: error });
-    }
+    const { code, stdout, stderr } = this.engine.run(...args);
+    if (code === 0) return stdout.trimEnd();
+    throw new Error(
+      `docker ${args.join(' ')}: exit ${String(code)}\n${stderr}\n${this.engine.log}\n${this.plugin.log}`,
+    );
   }
 
   async startDaemon(): Promise<void> {
-    this.daemon = await DockerDaemon.start(join(this.directory, 'd'), {
-      driver: this.name,
-      arguments: ['--experimental', ...(this.options.daemonArguments ?? [])],
+    this.daemon = await PluginEngine.daemonOn(join(this.directory, 'd'), this.name, this.options.daemonArguments);
+  }
+
+  /** An engine on the plugin of that name. */
+  static daemonOn(directory: string, name: string, further: readonly string[] = []): Promise<DockerDaemon> {
+    return DockerDaemon.start(directory, {
+      driver: name,
+      arguments: ['--experimental', '--log-level=warn', ...further],
     });
+  }
+
+  /** The same as {@link docker} without waiting. */
+  async background(...args: readonly string[]): Promise<void> {
+    const child = spawn(dockerProgram, args, { env: this.engine.environment(), stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    if (code !== 0) throw new Error(`docker ${args.join(' ')}: exit ${String(code)}\n${stderr}\n${this.plugin.log}`);
+  }
+
+  /** Ends the engine and its containerd as a crash does; containers run on. */
+  async killDaemon(): Promise<void> {
+    const containerd = containerdOf(join(this.directory, 'd'));
+    await this.daemon?.kill();
+    this.daemon = undefined;
+    if (containerd === undefined) return;
+    process.kill(containerd, 'SIGKILL');
+    while (existsSync(`/proc/${containerd}`)) await delay(20);
   }
 
   async stopDaemon(): Promise<void> {

@@ -46,7 +46,9 @@ async function refuseEmpty(request: IncomingMessage): Promise<void> {
     if (request.readableEnded || request.destroyed) throw empty(request);
     const heard = new AbortController();
     const { signal } = heard;
-    await Promise.race(['readable', 'end', 'close'].map((event) => once(request, event, { signal })));
+    const events = ['readable', 'end', 'close'].map((event) => once(request, event, { signal }));
+    // A connection that breaks is an `error` before it is a `close`.
+    await Promise.race(events).catch(() => undefined);
     heard.abort();
   }
 }
