@@ -16,13 +16,14 @@ import { join } from 'node:path';
 import { isLayerId, StoreError, type LayerId } from '@layerstore/core';
 import { hasErrno } from '@layerstore/linux';
 
-/** Seconds for which engines repeat a broken exchange (30 in moby's plugin client), and as many again. */
-const REPEATED_FOR = 60;
+/** Milliseconds for which engines repeat a broken exchange (30 s in moby's plugin client), and as many again. */
+const REPEATED_FOR = 60_000;
 
 export class FreshLayers {
   readonly #fresh: string;
   readonly #unpacking: string;
   readonly #process = randomBytes(16).toString('hex');
+  readonly #opened = performance.now();
 
   /**
    * @param repetitions whether the engine may still repeat requests that it sent to a process before this one
@@ -60,7 +61,7 @@ export class FreshLayers {
         hint: 'repeat the pull, load or build: the engine makes a new layer for it',
       });
     }
-    if (maker !== this.#process && this.repetitions === 'expected' && process.uptime() < REPEATED_FOR) {
+    if (maker !== this.#process && this.repetitions === 'expected' && performance.now() - this.#opened < REPEATED_FOR) {
       throw new StoreError(
         'ERR_EXISTS',
         'the layer was made before the plugin was restarted, so its archive may lack its beginning',

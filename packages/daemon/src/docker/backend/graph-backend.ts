@@ -60,7 +60,12 @@ export class GraphBackend implements CallTargets {
       logger,
       storageOptions: options.storageOptions,
     });
-    await backend.#resume();
+    try {
+      await backend.#resume();
+    } catch (error) {
+      await backend.close();
+      throw error;
+    }
     return backend;
   }
 
