@@ -6,7 +6,8 @@ import { driverNames } from '@layerstore/drivers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DockerPlugin } from './serve.js';
 import { namesIn, tarOf } from './testing/archives.js';
-import { answerOf, PluginClient, refused, ServedPlugin } from './testing/served-plugin.js';
+import { answerOf, refused, type PluginClient } from './testing/plugin-client.js';
+import { ServedPlugin } from './testing/served-plugin.js';
 
 const isRoot = process.getuid?.() === 0;
 
