@@ -11,8 +11,9 @@ export const dockerIsInstalled = () => existsSync(docker) && existsSync(dockerd)
 
 /**
  * @param {string} directory holds everything of the engine
+ * @param {{ driver?: string, arguments?: readonly string[] }} [options] `driver`: overlay2, or the name of a plugin
  */
-export async function startDockerd(directory) {
+export async function startDockerd(directory, { driver = 'overlay2', arguments: further = [] } = {}) {
   const place = (name) => join(directory, name);
   mkdirSync(place('exec'), { recursive: true });
   writeFileSync(place('daemon.json'), '{}');
@@ -23,11 +24,12 @@ export async function startDockerd(directory) {
     `--exec-root=${place('exec')}`,
     `--pidfile=${place('docker.pid')}`,
     `--host=${socket}`,
-    '--storage-driver=overlay2',
+    `--storage-driver=${driver}`,
     '--bridge=none',
     '--iptables=false',
     '--ip6tables=false',
     '--log-level=error',
+    ...further,
   ];
   const path = place('docker.sock');
   const daemon = await startDaemon(

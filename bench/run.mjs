@@ -1,6 +1,6 @@
 // Measures layerstore next to other programs. See README.md.
 //
-//   node bench/run.mjs load|pull|change|start|memory|drivers|all [--rounds N] [--on tmpfs,ext4] [--busy]
+//   node bench/run.mjs load|pull|change|start|memory|drivers|docker|all [--rounds N] [--on tmpfs,ext4] [--busy]
 //
 // --busy: takes samples also while other programs use the processors; for trying the harness, not for figures.
 import { parseArgs } from 'node:util';
@@ -22,6 +22,7 @@ const benchmarks = {
   start: async (options) => (await import('./start.mjs')).start(options),
   memory: async (options) => (await import('./memory.mjs')).memory(options),
   drivers: async (options) => (await import('./drivers.mjs')).drivers(options),
+  docker: async (options) => (await import('./docker.mjs')).docker(options),
 };
 
 const { values, positionals } = parseArgs({

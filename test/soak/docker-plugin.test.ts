@@ -14,7 +14,7 @@ describe.skipIf(!isRoot)('32 clients of the Docker plugin (needs root)', () => {
   it.each(driverNames)('lose no layer and leak no mount, whenever it is killed, on %s', async (driver) => {
     using scratch = new Scratch('pl');
     const milliseconds = soakMinutes * 60_000;
-    await using load = await PluginLoad.start(scratch.path, { clients: 32, milliseconds, killEvery: 10_000, driver });
+    await using load = await PluginLoad.start(scratch.path, { clients: 32, milliseconds, killEvery: 20_000, driver });
     const result = await load.run();
     expect(result).toMatchObject({ lost: [], faults: [] });
     expect(result.cycles).toBeGreaterThan(0);
