@@ -135,13 +135,13 @@ describe.skipIf(!hasDockerd)('the plugin and its engine (needs root and docker.i
     const directory = scratch.file('drain');
     const under = serviceManager(join(directory, 'p', 'plugin.sock'));
     await using running = await PluginEngine.start(directory, { driver: 'overlay2', under });
-    let loaded = false;
-    const loading = running.background('load', '-i', big.path).finally(() => (loaded = true));
+    const loading = running.background('load', '-i', big.path);
+    const loaded = loading.then(() => 'loaded' as const);
     let restarts = 0;
-    for (; !loaded && restarts < 3; restarts += 1) {
+    for (; restarts < 3; restarts += 1) {
+      if ((await Promise.race([loaded, delay(100)])) === 'loaded') break;
       process.kill(running.plugin.servingPids.at(-1) ?? 0, 'SIGTERM');
       while (running.plugin.log.split('"msg":"serving"').length < restarts + 3) await delay(20);
-      await delay(100);
     }
     await loading;
     expect(restarts).toBeGreaterThan(0);

@@ -167,15 +167,15 @@ export class PluginLoad implements AsyncDisposable {
   async #kill(): Promise<number> {
     const { killEvery } = this.options;
     let kills = 0;
-    while (killEvery !== undefined && !this.#ending) {
+    if (killEvery === undefined) return kills;
+    for (;;) {
       await delay(killEvery * (0.5 + Math.random()));
-      if (this.#ending) break;
+      if (this.#ending) return kills;
       await this.#measure();
       await this.plugin.stop('SIGKILL');
       this.plugin = await DockerPluginProcess.start(this.directory, pluginOptions(this.options));
       kills += 1;
     }
-    return kills;
   }
 
   async #measure(): Promise<void> {

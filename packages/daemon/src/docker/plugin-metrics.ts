@@ -7,7 +7,7 @@ import type { BackendThread } from './backend-thread.js';
  * What the Docker plugin counts besides requests:
  *
  * - `layerstore_docker_stream_bytes_total{direction}`: bytes of archives, `in` from the engine and `out` to it
- * - `layerstore_docker_views_in_use`
+ * - `layerstore_docker_views_mounted`
  * - `layerstore_docker_event_loop_delay_worst_seconds{thread}`: the longest time since the start that the thread which speaks the
  *   `protocol`, or that of the `driver`, did not turn to the next event
  */
@@ -26,8 +26,8 @@ export class PluginMetrics implements Disposable {
       registers,
     });
     const views = new Gauge({
-      name: 'layerstore_docker_views_in_use',
-      help: 'Views that the engine has and has not put back.',
+      name: 'layerstore_docker_views_mounted',
+      help: 'Views that are mounted in the home.',
       registers,
     });
     new Gauge({

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -105,6 +106,20 @@ describe.skipIf(!isRoot).each(driverNames)('the Docker plugin, %s (needs root)',
       expect(existsSync(join(Dir as string, 'etc/name'))).toBe(true);
       for (let surplus = 0; surplus < 3; surplus += 1) await client.call('Put', { ID: 'box' });
       expect(served.mounts()).toEqual([]);
+    });
+
+    it('is let go and removed also when a process of the host stands in its view', async () => {
+      await makeBase();
+      await client.call('CreateReadWrite', { ID: 'box', Parent: 'base' });
+      const { Dir } = await client.call('Get', { ID: 'box' });
+      const sleeper = spawn('sleep', ['1000'], { cwd: Dir as string, stdio: 'ignore' });
+      await once(sleeper, 'spawn');
+      await client.call('Put', { ID: 'box' });
+      expect(served.mounts()).toEqual([]);
+      await client.call('Remove', { ID: 'box' });
+      expect(await client.call('Exists', { ID: 'box' })).toEqual({ Exists: false });
+      sleeper.kill();
+      await once(sleeper, 'exit');
     });
 
     it('is removed with its view', async () => {

@@ -5,7 +5,7 @@
  * mounted which is gone now is adopted, with one user, by the first `get` or `put`: whoever had it may still let go of it.
  */
 import { join } from 'node:path';
-import { fromSystemError, hasCode, parseLayerId, StoreError, type LayerId } from '@layerstore/core';
+import { fromSystemError, hasCode, parseLayerId, StoreError, Turns, type LayerId } from '@layerstore/core';
 import { mountsBelow, type Mounter } from '@layerstore/linux';
 import type { GraphDriver, PlanOptions } from '../driver.js';
 
@@ -27,7 +27,7 @@ type WhenBusy = 'report' | 'detach';
 export class LayerViews {
   readonly #views = new Map<LayerId, CountedView>();
   /** The last work on each view: what changes the same one waits for it. */
-  readonly #turns = new Map<LayerId, Promise<unknown>>();
+  readonly #turns = new Turns<LayerId>();
 
   constructor(
     private readonly driver: GraphDriver,
@@ -40,7 +40,7 @@ export class LayerViews {
    * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_MOUNT_FAILED, ERR_BUSY when something else is mounted there
    */
   async get(id: LayerId, options: PlanOptions = {}): Promise<string> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.take(parseLayerId(id), async () => {
       const known = this.#known(id);
       const path = isKept(known, options) ? known.path : await this.#mount(id, options);
       const users = (known?.users ?? 0) + 1;
@@ -54,7 +54,7 @@ export class LayerViews {
    * @throws StoreError ERR_BUSY when somebody works in the view; it stays mounted and counted
    */
   async put(id: LayerId): Promise<void> {
-    await this.#inTurn(id, async () => {
+    await this.#turns.take(parseLayerId(id), async () => {
       const known = this.#known(id);
       if (known === undefined) return;
       if (known.users > 1) this.#views.set(id, { ...known, users: known.users - 1 });
@@ -70,12 +70,12 @@ export class LayerViews {
 
   /** Mounts a view without counting, for those that count elsewhere. */
   async mount(id: LayerId, options: PlanOptions = {}): Promise<string> {
-    return this.#inTurn(id, () => this.#mount(id, options));
+    return this.#turns.take(parseLayerId(id), () => this.#mount(id, options));
   }
 
   /** Unmounts a view whoever uses it; one that is not mounted is no error. @throws StoreError ERR_BUSY */
   async unmount(id: LayerId): Promise<void> {
-    await this.#inTurn(id, () => this.#unmount(id));
+    await this.#turns.take(parseLayerId(id), () => this.#unmount(id));
   }
 
   /**
@@ -84,7 +84,7 @@ export class LayerViews {
    * @throws StoreError ERR_BUSY with the mounts and processes that hold it; nothing is removed then
    */
   async remove(id: LayerId): Promise<void> {
-    await this.#inTurn(id, async () => {
+    await this.#turns.take(parseLayerId(id), async () => {
       await this.#unmount(id);
       await this.driver.remove(id);
     });
@@ -96,7 +96,7 @@ export class LayerViews {
    */
   async cleanup(): Promise<void> {
     const errors = await failures(
-      (await this.#mountedIds()).map((id) => this.#inTurn(id, () => this.#takeAway(id, 'detach'))),
+      (await this.#mountedIds()).map((id) => this.#turns.take(parseLayerId(id), () => this.#takeAway(id, 'detach'))),
     );
     errors.push(...(await failures(this.#strayMounts().map((point) => this.mounter.detach(point)))));
     const [first, ...others] = errors;
@@ -169,22 +169,6 @@ export class LayerViews {
     const strays = below.filter(({ mountPoint }) => !mountPoint.startsWith(`${home}/.layerstore/`));
     const inside = new Set(strays.flatMap((outer) => mountsBelow(strays, outer.mountPoint).slice(1)));
     return [...new Set(strays.filter((stray) => !inside.has(stray)).map(({ mountPoint }) => mountPoint))];
-  }
-
-  async #inTurn<Result>(id: LayerId, work: () => Promise<Result>): Promise<Result> {
-    const key = parseLayerId(id);
-    const before = this.#turns.get(key);
-    const turn = (async () => {
-      // Its failure was told to whoever asked for it.
-      await before?.catch(() => undefined);
-      return await work();
-    })();
-    this.#turns.set(key, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(key) === turn) this.#turns.delete(key);
-    }
   }
 }
 

@@ -11,4 +11,5 @@ export interface MountTools {
   readonly kernel: KernelTables;
   readonly logger: Logger;
   readonly method: 'auto' | MountMethod;
+  readonly unmountIn: 'thread' | 'background';
 }

@@ -23,6 +23,11 @@ export interface MounterOptions {
    * fuse-overlayfs where the kernel has no overlay for this process.
    */
   readonly method?: 'auto' | MountMethod;
+  /**
+   * `thread`, the default: unmounting blocks the calling thread. `background`: it waits in a thread of libuv's pool, of which a
+   * process has four.
+   */
+  readonly unmountIn?: 'thread' | 'background';
   readonly logger?: Logger;
 }
 
@@ -32,7 +37,7 @@ export interface MounterOptions {
  * It keeps no state: the kernel's mount table is the truth, so a mount that survived a crash is simply found. Who uses
  * a view is counted by its caller, who also sees to it that one target is not mounted and unmounted at the same time.
  * The kernel calls block the calling thread: a mount for about a millisecond, unmounting an overlay with an upper until
- * the upper's file system is synced.
+ * the upper's file system is synced, unless `unmountIn` says otherwise.
  */
 export class Mounter {
   readonly #options: MounterOptions;
@@ -47,11 +52,12 @@ export class Mounter {
   }
 
   get #tools(): MountTools {
-    const { syscalls, kernel, method, logger } = this.#options;
+    const { syscalls, kernel, method, unmountIn, logger } = this.#options;
     return {
       sys: syscalls ?? nativeSyscalls(),
       kernel: kernel ?? kernelTables,
       method: method ?? 'auto',
+      unmountIn: unmountIn ?? 'thread',
       logger: logger ?? silentLogger,
     };
   }

@@ -30,10 +30,10 @@ export async function takeAway(tools: MountTools, point: string, whenBusy: WhenB
   if (server !== undefined) await seeOff(tools, point, server);
 }
 
-async function detach({ sys, kernel, logger }: MountTools, point: string, whenBusy: WhenBusy): Promise<void> {
+async function detach(tools: MountTools, point: string, whenBusy: WhenBusy): Promise<void> {
   for (const wait of [...BUSY_DELAYS_MS, undefined]) {
     try {
-      sys.umount(point, UMOUNT_NOFOLLOW);
+      await unmount(tools, point, UMOUNT_NOFOLLOW);
       return;
     } catch (error) {
       // Somebody else unmounted it.
@@ -42,13 +42,18 @@ async function detach({ sys, kernel, logger }: MountTools, point: string, whenBu
       if (wait !== undefined) {
         await delay(wait);
       } else {
-        const busy = busyError(kernel.mounts(), point, error);
+        const busy = busyError(tools.kernel.mounts(), point, error);
         if (whenBusy === 'report') throw busy;
-        logger.warn({ target: point, reason: busy.message }, 'a view in use is detached');
-        sys.umount(point, UMOUNT_NOFOLLOW | MNT_DETACH);
+        tools.logger.warn({ target: point, reason: busy.message }, 'a view in use is detached');
+        await unmount(tools, point, UMOUNT_NOFOLLOW | MNT_DETACH);
       }
     }
   }
+}
+
+async function unmount({ sys, unmountIn }: MountTools, point: string, flags: number): Promise<void> {
+  if (unmountIn === 'background') await sys.umountInBackground(point, flags);
+  else sys.umount(point, flags);
 }
 
 /** Unflushed pseudo-links stay readable, so a failure is no reason to keep the view; Docker goes on as well. */

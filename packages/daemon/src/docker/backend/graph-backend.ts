@@ -56,7 +56,7 @@ export class GraphBackend implements CallTargets {
         outgoing: new ArchiveWorkers({ threads: OUTGOING_STREAMS, idle: IDLE_THREADS, logger }),
         incoming: new ArchiveWorkers({ threads: INCOMING_STREAMS, idle: IDLE_THREADS, logger }),
       },
-      mounter: new Mounter({ unmountIn: 'background', whenBusy: 'detach', logger }),
+      mounter: new Mounter({ unmountIn: 'background', logger }),
       logger,
       storageOptions: options.storageOptions,
     });
@@ -113,8 +113,7 @@ export class GraphBackend implements CallTargets {
 
   async remove({ id }: LayerRequest): Promise<undefined> {
     return this.#change(id, async (home, layer) => {
-      if (await home.driver.exists(layer)) await home.views.unmount(layer);
-      await home.driver.remove(layer);
+      await this.#evenIfUsed(home, layer, () => home.views.remove(layer));
       home.fresh.forget(layer);
       return undefined;
     });
@@ -126,7 +125,7 @@ export class GraphBackend implements CallTargets {
 
   async put({ id }: LayerRequest): Promise<undefined> {
     return this.#change(id, async (home, layer) => {
-      await home.views.put(layer);
+      await this.#evenIfUsed(home, layer, () => home.views.put(layer));
       return undefined;
     });
   }
@@ -143,7 +142,7 @@ export class GraphBackend implements CallTargets {
       ['Layerstore Driver', home.driver.name],
       ['Layerstore Home', home.driver.home],
       ['Layerstore Layers', String(layers.length)],
-      ['Layerstore Views In Use', String(home.views.used)],
+      ['Layerstore Views Mounted', String(home.mountedViews)],
     ];
   }
 
@@ -153,7 +152,7 @@ export class GraphBackend implements CallTargets {
 
   async cleanup(): Promise<undefined> {
     const home = this.#require();
-    await home.views.unmountAll();
+    await home.views.cleanup();
     await home.driver.cleanup();
     return undefined;
   }
@@ -165,7 +164,7 @@ export class GraphBackend implements CallTargets {
   }
 
   async diffSize(request: ComparedLayers, signal: AbortSignal): Promise<number> {
-    return this.#require().diffs.measured.diffSize(...compared(request), { signal, symlinks: 'yes' });
+    return this.#require().diffs.measured.diffSize(...compared(request), { signal });
   }
 
   async diff(request: DiffRequest, signal: AbortSignal): Promise<undefined> {
@@ -182,7 +181,7 @@ export class GraphBackend implements CallTargets {
       try {
         const applied = await home.diffs.incoming.applyDiff(layer, { fd }, { signal });
         home.fresh.endUnpacking(layer);
-        return applied.contentSize + (home.driver.abilities.nativeDiff ? applied.symlinkSize : 0);
+        return applied.size;
       } catch (error) {
         // Refused before anything was written; everything else leaves half a layer, which nobody must take for a whole one.
         if (hasCode(error, 'ERR_BUSY', 'ERR_EXISTS', 'ERR_LAYER_NOT_FOUND')) home.fresh.takeBack(layer);
@@ -193,7 +192,7 @@ export class GraphBackend implements CallTargets {
   }
 
   async statistics(): Promise<Statistics> {
-    return Promise.resolve({ mountedViews: this.#home?.views.used ?? 0, worstDelay: this.#delay.max / 1e9 });
+    return Promise.resolve({ mountedViews: this.#home?.mountedViews ?? 0, worstDelay: this.#delay.max / 1e9 });
   }
 
   async close(): Promise<undefined> {
@@ -262,6 +261,20 @@ export class GraphBackend implements CallTargets {
   #change<Result>(id: string, work: (home: OpenHome, id: LayerId) => Promise<Result>): Promise<Result> {
     const layer = parseLayerId(id);
     return this.#turns.take(layer, () => work(this.#require(), layer));
+  }
+
+  /**
+   * A process of the host may stand in a view that an engine is done with. Engines detach it and go on, and have no way to try
+   * again later.
+   */
+  async #evenIfUsed(home: OpenHome, id: LayerId, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!hasCode(error, 'ERR_BUSY')) throw error;
+      await this.tools.mounter.detach(home.driver.mountPoint(id));
+      await work();
+    }
   }
 
   async #discard(home: OpenHome, id: LayerId): Promise<void> {

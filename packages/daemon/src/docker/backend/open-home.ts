@@ -36,11 +36,12 @@ export class OpenHome implements Disposable {
     readonly views: LayerViews,
     readonly fresh: FreshLayers,
     readonly diffs: { readonly measured: LayerDiffs; readonly outgoing: LayerDiffs; readonly incoming: LayerDiffs },
+    private readonly mounter: Mounter,
     private readonly lock: FileLock,
   ) {}
 
   /**
-   * Opens the driver, deletes layers that a dead process has filled in part, and adopts the views that are mounted.
+   * Opens the driver and deletes layers that a dead process has filled in part. Views that are mounted count as used once.
    * @throws StoreError as `openDriver` does; ERR_BUSY when another process serves the home
    */
   static async open(
@@ -76,16 +77,22 @@ export class OpenHome implements Disposable {
           outgoing: layerDiffs(driver, { workers: workers.outgoing, mounter }),
           incoming: layerDiffs(driver, { workers: workers.incoming, mounter }),
         },
+        mounter,
         lock,
       );
       // The lock is new: whatever was unpacking then is dead. Otherwise it may be this very process.
       if (held === undefined) await home.#deleteHalfFilled(logger);
-      await home.#adopt(logger);
+      await home.#forgetRemoved(logger);
       return home;
     } catch (error) {
       if (held === undefined) lock.release();
       throw error;
     }
+  }
+
+  /** Views and whatever else is mounted in the home. Cost: a read of the mount table. */
+  get mountedViews(): number {
+    return this.mounter.mountsBelow(this.driver.home).length;
   }
 
   /** The same home with other options: the lock goes over, so nobody comes in between. */
@@ -105,10 +112,9 @@ export class OpenHome implements Disposable {
     }
   }
 
-  async #adopt(logger: Logger): Promise<void> {
+  async #forgetRemoved(logger: Logger): Promise<void> {
     this.fresh.keepOnly(new Set(await this.driver.list()));
-    const adopted = await this.views.adopt();
-    logger.info({ home: this.driver.home, driver: this.driver.name, adopted }, 'home is open');
+    logger.info({ home: this.driver.home, driver: this.driver.name, mounted: this.mountedViews }, 'home is open');
   }
 }
 
