@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { driverNames, type DriverName } from '@layerstore/drivers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PluginEngine } from '../support/docker-plugin.js';
 import { DockerRegistry, hasDockerRegistry } from '../support/docker-registry.js';
 import { DockerDaemon, hasDockerd } from '../support/dockerd.js';
@@ -33,6 +33,9 @@ const edits = `
   touch -h -d @1600000000 /srv/deep/link
   touch -d @1600000000 /srv/new /srv/deep/er/file /srv/deep/er /srv/deep /srv /usr/share/replaced/r /usr/share/replaced \\
     /usr/share/renamed /usr/share/going /usr/share /usr /etc/name-of-file /etc`;
+
+// On a machine that does something else besides, everything takes several times as long.
+vi.setConfig({ testTimeout: 240_000 });
 
 describe.skipIf(!hasDockerd).each(driverNames)('dockerd on the plugin, %s (needs root and docker.io)', (driver) => {
   let scratch: Scratch;

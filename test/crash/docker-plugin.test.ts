@@ -2,9 +2,12 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { driverNames } from '@layerstore/drivers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { layersIn, PluginLoad } from '../support/plugin-load.js';
 import { isRoot, mountsBelow, Scratch } from '../support/scratch.js';
+
+// On a machine that does something else besides, everything takes several times as long.
+vi.setConfig({ testTimeout: 240_000 });
 
 describe.skipIf(!isRoot)('many clients of the plugin, which is killed again and again (needs root)', () => {
   it.each(driverNames)('no complete layer is lost and nothing stays behind, %s', async (driver) => {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { driverNames } from '@layerstore/drivers';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DockerPlugin } from './serve.js';
 import { namesIn, tarOf } from './testing/archives.js';
 import { answerOf, refused, type PluginClient } from './testing/plugin-client.js';
@@ -25,6 +25,9 @@ const layerCalls = [
   'Changes',
   'DiffSize',
 ];
+
+// On a machine that does something else besides, everything takes several times as long.
+vi.setConfig({ testTimeout: 240_000 });
 
 describe.skipIf(!isRoot).each(driverNames)('the Docker plugin, %s (needs root)', (driver) => {
   let served: ServedPlugin;
