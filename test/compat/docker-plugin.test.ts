@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { driverNames, type DriverName } from '@layerstore/drivers';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PluginEngine } from '../support/docker-plugin.js';
-import { DockerRegistry, hasDockerRegistry } from '../support/docker-registry.js';
+import { DockerRegistry } from '../support/docker-registry.js';
 import { DockerDaemon, hasDockerd } from '../support/dockerd.js';
 import { copyHostPrograms } from '../support/host-root.js';
 import { makeDockerArchive, sha256, threeLayers, type TestImage } from '../support/image.js';
-import { mountsBelow, Scratch } from '../support/scratch.js';
+import { hasProgram, mountsBelow, Scratch } from '../support/scratch.js';
 
 /** Either of the two engines. */
 interface Engine {
@@ -86,20 +86,23 @@ describe.skipIf(!hasDockerd).each(driverNames)('dockerd on the plugin, %s (needs
     expect(ours.docker('run', '--rm', '--network=none', 'imported:1', 'cat', '/etc/mark')).toBe('programs');
   });
 
-  it.skipIf(!hasDockerRegistry)('pushes what the other pulls with equal digests (needs docker-registry)', async () => {
-    await using registry = await DockerRegistry.start(scratch.file('registry'));
-    const name = `${registry.host}/made:1`;
-    ours.docker('tag', 'made:1', name);
-    ours.docker('push', name);
-    const digest = digestOf(ours, name);
-    ours.docker('rmi', 'made:1', name);
-    for (const engine of both()) {
-      engine.docker('pull', name);
-      expect(digestOf(engine, name)).toBe(digest);
-      expect(engine.docker('image', 'inspect', '--format', '{{.Id}}', name)).toBe(image.id);
-    }
-    ours.docker('tag', name, 'made:1');
-  });
+  it.skipIf(!hasProgram('docker-registry'))(
+    'pushes what the other pulls with equal digests (needs docker-registry)',
+    async () => {
+      await using registry = await DockerRegistry.start(scratch.file('registry'));
+      const name = `${registry.host}/made:1`;
+      ours.docker('tag', 'made:1', name);
+      ours.docker('push', name);
+      const digest = digestOf(ours, name);
+      ours.docker('rmi', 'made:1', name);
+      for (const engine of both()) {
+        engine.docker('pull', name);
+        expect(digestOf(engine, name)).toBe(digest);
+        expect(engine.docker('image', 'inspect', '--format', '{{.Id}}', name)).toBe(image.id);
+      }
+      ours.docker('tag', name, 'made:1');
+    },
+  );
 
   it('runs a container, and tells and commits its changes as the engine does by itself', () => {
     const box = (engine: Engine) => {
