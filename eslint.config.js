@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 const libraries = ['packages/{core,linux,archive,drivers,oci,store,daemon}/src/**/*.ts'];
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', 'docs/api/**', 'test/fixtures/**'] },
+  { ignores: ['**/dist/**', '**/generated/**', '**/node_modules/**', 'docs/api/**', 'test/fixtures/**'] },
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.strictTypeChecked],

@@ -193,7 +193,12 @@ function serverClosures(workers, getModuleInfo) {
   const servers = [...shared].flatMap((id) =>
     id.includes('/packages/daemon/') ? getModuleInfo(id).dynamicallyImportedIds : [],
   );
-  return [['daemon', shared], ...servers.map((id) => [basename(dirname(id)), staticClosure([id], getModuleInfo)])];
+  const threads = Object.values(workers).filter(isServerWorker);
+  return [
+    ['daemon', shared],
+    ['server-threads', staticClosure(threads, getModuleInfo)],
+    ...servers.map((id) => [basename(dirname(id)), staticClosure([id], getModuleInfo)]),
+  ];
 }
 
 /** Puts each module into the chunk of those that it runs together with. */
@@ -279,10 +284,20 @@ function licenses(modules) {
   const texts = [...directories].sort().map((directory) => {
     const { name, version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
     const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
-    if (file === undefined) throw new Error(`${directory} has no licence file`);
-    return `${name} ${version} (${license})\n\n${readFileSync(join(directory, file), 'utf8').trim()}\n`;
+    const text =
+      file === undefined ? noticesIn(modules, directory) : readFileSync(join(directory, file), 'utf8').trim();
+    return `${name} ${version} (${license})\n\n${text}\n`;
   });
   return [join(dist, 'licenses.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`)];
+}
+
+/** The copyright notices at the head of a package's files, for a package without a licence file. */
+function noticesIn(modules, directory) {
+  const files = modules.filter((id) => id.startsWith(`${directory}/`));
+  const notices = files.flatMap((file) => /^(?:\/\/.*\n)+/.exec(readFileSync(file, 'utf8'))?.[0] ?? []);
+  const found = [...new Set(notices.filter((notice) => notice.includes('Copyright')))];
+  if (found.length === 0) throw new Error(`${directory} has neither a licence file nor notices`);
+  return found.map((notice) => notice.replace(/^\/\/ ?/gm, '').trim()).join('\n\n');
 }
 
 function refuseWarnings(warning) {

@@ -139,6 +139,25 @@ export const catalogue: readonly CatalogueEntry[] = [
   },
   { name: 'prune', summary: 'Remove what nothing needs', group: store, load: () => import('./commands/prune.js') },
   {
+    name: 'snapshots',
+    summary: "Look at engines' snapshots",
+    group: engines,
+    verbs: [
+      { name: 'ls', summary: 'List snapshots', load: () => import('./commands/snapshots/ls.js') },
+      {
+        name: 'tree',
+        summary: 'Show which snapshot stands on which',
+        load: () => import('./commands/snapshots/tree.js'),
+      },
+      { name: 'usage', summary: 'Show what snapshots take', load: () => import('./commands/snapshots/usage.js') },
+      {
+        name: 'orphans',
+        summary: 'List snapshots that nothing uses',
+        load: () => import('./commands/snapshots/orphans.js'),
+      },
+    ],
+  },
+  {
     name: 'serve',
     summary: 'Serve layers to an engine',
     group: engines,
@@ -146,7 +165,12 @@ export const catalogue: readonly CatalogueEntry[] = [
       {
         name: 'docker',
         summary: 'Serve a graph-driver plugin to dockerd',
-        load: () => import('./commands/serve-docker.js'),
+        load: () => import('./commands/serve/docker.js'),
+      },
+      {
+        name: 'containerd',
+        summary: 'Serve snapshots to containerd, and so to Kubernetes, nerdctl and Docker',
+        load: () => import('./commands/serve/containerd.js'),
       },
     ],
   },

@@ -9,10 +9,14 @@ export const exitCodeOf = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE'):
 export interface Interruption {
   /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
+  /** Resolves when the process is asked to stop. */
+  readonly stopped: Promise<void>;
   /** Set once the process was asked to stop. */
   readonly exitCode: number | undefined;
   /** Whether `error` is only the consequence of stopping, which needs no message. */
   explains(error: unknown): boolean;
+  /** From now on being asked to stop is how the command ends in order: with exit status 0. */
+  expectStop(): void;
   /** From now on Ctrl-C is for the program in the foreground, which the terminal sends it to as well. */
   leaveCtrlCToProgram(): void;
 }
@@ -26,6 +30,7 @@ export function listenForSignals(source: Pick<NodeJS.EventEmitter, 'on'> = proce
   const controller = new AbortController();
   let exitCode: number | undefined;
   let ctrlCIsForProgram = false;
+  let stopIsExpected = false;
 
   const stop = (code: number, reason: string): void => {
     exitCode ??= code;
@@ -35,16 +40,20 @@ export function listenForSignals(source: Pick<NodeJS.EventEmitter, 'on'> = proce
     source.on(name, () => {
       if (name === 'SIGINT' && ctrlCIsForProgram) return;
       if (controller.signal.aborted) process.exit(exitCodeOf(name));
-      stop(exitCodeOf(name), name);
+      stop(stopIsExpected ? 0 : exitCodeOf(name), name);
     });
   }
   return {
     signal: controller.signal,
+    stopped: new Promise((resolve) => controller.signal.addEventListener('abort', () => resolve(), { once: true })),
     get exitCode() {
       return exitCode;
     },
     // Streams and timers of Node answer an abort with errors of their own.
     explains: (error) => exitCode !== undefined && fromSystemError(error).code === 'ERR_ABORTED',
+    expectStop: () => {
+      stopIsExpected = true;
+    },
     leaveCtrlCToProgram: () => {
       ctrlCIsForProgram = true;
     },

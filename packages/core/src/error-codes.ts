@@ -27,10 +27,13 @@ export const errorCodes = {
   ERR_IMAGE_NOT_FOUND: failure('the image does not exist', 404, 'NOT_FOUND'),
   ERR_CONTAINER_NOT_FOUND: failure('the container does not exist', 404, 'NOT_FOUND'),
   ERR_LAYER_NOT_FOUND: failure('the layer does not exist', 404, 'NOT_FOUND'),
+  ERR_SNAPSHOT_NOT_FOUND: failure('the snapshot does not exist', 404, 'NOT_FOUND'),
   ERR_AMBIGUOUS_ID: failure('an abbreviated id matches several objects', 409, 'FAILED_PRECONDITION'),
   ERR_EXISTS: failure('an object with this name exists already', 409, 'ALREADY_EXISTS'),
   ERR_BUSY: failure('the object is in use', 409, 'FAILED_PRECONDITION'),
   ERR_LAYER_HAS_CHILDREN: failure('the layer has children', 409, 'FAILED_PRECONDITION'),
+  ERR_SNAPSHOT_HAS_CHILDREN: failure('other snapshots stand on the snapshot', 409, 'FAILED_PRECONDITION'),
+  ERR_WRONG_KIND: failure('the snapshot is of a kind that does not allow the operation', 409, 'FAILED_PRECONDITION'),
   ERR_MAX_DEPTH: failure('the stack has more layers than the driver can mount', 400, 'FAILED_PRECONDITION'),
 
   ERR_MALFORMED_ARCHIVE: failure('an archive does not follow its format', 400, 'INVALID_ARGUMENT'),
@@ -72,6 +75,7 @@ export const errorCodes = {
   ERR_MOUNT_FAILED: failure('the kernel refused a mount', 500, 'INTERNAL'),
   ERR_NO_SPACE: failure('the file system is full', 507, 'RESOURCE_EXHAUSTED'),
   ERR_IO: failure('the operating system reported an error', 500, 'INTERNAL'),
+  ERR_TIMED_OUT: failure('the operation took longer than it may', 504, 'DEADLINE_EXCEEDED'),
   ERR_ABORTED: failure('the operation was cancelled', 499, 'CANCELLED'),
   ERR_INTERNAL: failure('layerstore itself is at fault', 500, 'INTERNAL'),
 } as const satisfies Record<string, ErrorClass>;

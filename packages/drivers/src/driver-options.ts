@@ -13,6 +13,11 @@ export interface DriverOptions {
   readonly workers?: ArchiveWorkers;
   /** `--storage-opt`: keys as the driver's documentation spells them, `overlay2.size` for example. */
   readonly storageOptions?: StorageOptions;
+  /**
+   * `checked`, the default: the records of a stack are read and compared at every use. `remembered`: once, for processes
+   * that live long and use the same stacks again and again.
+   */
+  readonly records?: 'checked' | 'remembered';
   readonly logger?: Logger;
   /** Owners inside containers and on the host, where they differ. */
   readonly idMaps?: IdMaps;

@@ -65,6 +65,13 @@ export interface GraphDriver {
   createReadWrite(id: LayerId, options?: CreateReadWriteOptions): Promise<void>;
 
   /**
+   * Makes whole again what a power cut took of a layer that was created `unsynced` with these options: its directories and records, not
+   * files that were written into it. A sound layer stays as it is. Durable on return.
+   * @throws StoreError ERR_LAYER_NOT_FOUND for an unknown parent
+   */
+  restore(id: LayerId, options?: CreateReadWriteOptions): Promise<void>;
+
+  /**
    * Deletes a layer. An absent id is no error. The layer disappears by one rename; deleting its content may follow
    * slowly (cost: one unlink per file).
    * @throws StoreError ERR_BUSY with the mounts and processes that hold it
@@ -141,6 +148,21 @@ export interface CreateOptions {
 
 export interface CreateReadWriteOptions extends CreateOptions {
   readonly storageOptions?: Readonly<Record<string, string>>;
+  /**
+   * `synced`, the default: on disk on return. `unsynced`: a power cut may take the layer or parts of its records, which costs no wait
+   * for the disk; for callers that record it themselves and call {@link GraphDriver.restore} after a restart of the machine. A
+   * driver whose layers are copies syncs anyway.
+   */
+  readonly durability?: 'synced' | 'unsynced';
+  /** Attributes of the layer's own root in place of the parent's. A driver whose layers are copies keeps those of the copy. */
+  readonly root?: RootAttributes;
+}
+
+/** `mode` without type bits. */
+export interface RootAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface PlanOptions {

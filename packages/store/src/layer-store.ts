@@ -11,6 +11,7 @@ import type { CheckOptions } from './maintenance/check.js';
 import type { PruneOptions } from './maintenance/prune.js';
 import type { CheckReport, DiskUsage, PruneReport, StoreInfo } from './model.js';
 import { openRoot, rootPaths, type RootPaths } from './root.js';
+import { Snapshots } from './snapshots/snapshots.js';
 import { Workspaces } from './workspaces.js';
 
 export interface OpenOptions {
@@ -25,6 +26,8 @@ export interface OpenOptions {
   /** Archive workers; default one per core, four at most. */
   readonly threads?: number;
   readonly logger?: Logger;
+  /** `remembered` suits a process that lives long and alone changes what it uses: records of stacks are read once. */
+  readonly records?: 'checked' | 'remembered';
   /** Forces a way of mounting; default: the first that works. */
   readonly mountMethod?: 'auto' | MountMethod;
   /** How long a write waits for other processes, in milliseconds; default 30 000. */
@@ -39,7 +42,7 @@ export interface OpenOptions {
 }
 
 /**
- * A store of container layers, images, containers and workspaces under one directory.
+ * A store of container layers, images, containers, workspaces and engines' snapshots under one directory.
  *
  * Several processes may have the same root open. Every method that changes something is durable when it returns, and leaves the store as
  * it was when it throws. Opening costs one small database; the driver, threads and kernel calls come with the first use.
@@ -55,6 +58,7 @@ export class LayerStore implements AsyncDisposable {
   readonly images: Images;
   readonly containers: Containers;
   readonly workspaces: Workspaces;
+  readonly snapshots: Snapshots;
   private closed = false;
 
   private constructor(
@@ -64,6 +68,7 @@ export class LayerStore implements AsyncDisposable {
     this.images = new Images(context);
     this.containers = new Containers(context);
     this.workspaces = new Workspaces(context);
+    this.snapshots = new Snapshots(context);
   }
 
   /**
@@ -134,6 +139,7 @@ export class LayerStore implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    await this.snapshots.close();
     await this.shutDown();
   }
 
@@ -182,11 +188,12 @@ class LazyParts {
 
   private async openDriver(): Promise<GraphDriver> {
     const { openDriver } = await import('./parts.js');
-    const { logger, storageOptions } = this.options;
+    const { logger, records, storageOptions } = this.options;
     return openDriver(this.driverName, this.paths.home, {
       mounter: await this.mounter(),
       workers: await this.workers(),
       ...(storageOptions === undefined ? {} : { storageOptions }),
+      ...(records === undefined ? {} : { records }),
       ...(logger === undefined ? {} : { logger }),
     });
   }

@@ -115,6 +115,39 @@ export interface ContainerDetails extends ContainerSummary {
   readonly graphDriver: { readonly name: string; readonly data: Readonly<Record<string, string>> };
 }
 
+export type SnapshotKind = 'view' | 'active' | 'committed';
+
+/** A moment, as nanoseconds after a second since 1970. */
+export interface Timestamp {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+export interface SnapshotSummary {
+  /** Of this root, never given out twice. */
+  readonly id: number;
+  /** The server and snapshotter that made it; only through that owner it is seen and removed. */
+  readonly owner: string;
+  /** The key of an active snapshot or view, the name of a committed one; opaque. */
+  readonly key: string;
+  readonly kind: SnapshotKind;
+  /** Key of the snapshot under it. */
+  readonly parent?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly created: Timestamp;
+  readonly updated: Timestamp;
+  /** Set when a layer of the store stands for it. */
+  readonly chainId?: ChainId;
+  /** Its directory in the driver home, unless a layer or its parent's view stands for it. */
+  readonly cacheId?: LayerId;
+}
+
+/** What a snapshot takes by itself: allocated bytes, hard links once. */
+export interface SnapshotUsage {
+  readonly size: number;
+  readonly inodes: number;
+}
+
 /** One line of `diff`: `path` is absolute in the view; bytes that are not UTF-8 are kept in `pathBytes` (base64). */
 export interface PathChange {
   readonly kind: 'add' | 'modify' | 'delete';
@@ -132,6 +165,7 @@ export interface StoreInfo {
   readonly images: number;
   readonly containers: number;
   readonly workspaces: number;
+  readonly snapshots: number;
   readonly mounts: number;
 }
 
@@ -140,6 +174,8 @@ export interface DiskUsage {
   readonly layers: UsageRow;
   readonly containers: UsageRow;
   readonly workspaces: UsageRow;
+  /** What engines made; a snapshot that is answered from a layer takes no room of its own. */
+  readonly snapshots: UsageRow;
   readonly blobs: UsageRow;
   /** Left by interrupted work, not in use by any process. */
   readonly staging: UsageRow;
@@ -153,7 +189,7 @@ export interface UsageRow {
 }
 
 export interface Finding {
-  readonly kind: 'layer' | 'image' | 'container' | 'mount' | 'blob' | 'home' | 'staging' | 'database';
+  readonly kind: 'layer' | 'image' | 'container' | 'snapshot' | 'mount' | 'blob' | 'home' | 'staging' | 'database';
   readonly subject: string;
   readonly problem: string;
   /** What `prune` or the reader can do about it. */
@@ -169,6 +205,7 @@ export interface CheckReport {
     readonly layers: number;
     readonly images: number;
     readonly containers: number;
+    readonly snapshots: number;
     readonly verified: number;
   };
 }

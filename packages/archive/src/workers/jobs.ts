@@ -4,6 +4,7 @@
  * Paths are absolute. A `fd` is a descriptor of this process: threads share the table.
  */
 import type { DiffId, Digest } from '@layerstore/core';
+import type { TreeUsage } from '@layerstore/linux';
 import type { AppliedLayer } from '../apply/apply-layer.js';
 import type { DeferredWork } from '../apply/layer-writer.js';
 import type { FormChange, OverlayMarkFamily, ParkedRecord } from '../aufs/form-change.js';
@@ -135,6 +136,8 @@ export interface Jobs {
   'plan-aufs-form': { job: { path: string; parked: ParkedRecord; marks: OverlayMarkFamily }; result: FormChange };
   /** Performs the one or the other. */
   'change-form': { job: { change: FormChange; path: string; parking: string }; result: undefined };
+  /** What a tree takes on its file system. */
+  'tree-usage': { job: { path: string }; result: TreeUsage };
   hash: { job: { source: BlobSource }; result: WrittenBytes };
   /** Writes the file system that holds `path` to disk. */
   sync: { job: { path: string }; result: undefined };

@@ -1,4 +1,4 @@
-import { syncFileSystem, removeTree } from '@layerstore/linux';
+import { removeTree, syncFileSystem, treeUsage } from '@layerstore/linux';
 import { applyLayer } from '../apply/apply-layer.js';
 import { changeForm } from '../aufs/change-form.js';
 import { makeShadows } from '../aufs/make-shadows.js';
@@ -74,6 +74,7 @@ const runners: Runners = {
     changeForm(change, path, parking);
     return undefined;
   },
+  'tree-usage': ({ path }) => treeUsage(path),
   hash: ({ source }, control) => {
     using blob = new BlobReader(source, control);
     drain(blob);

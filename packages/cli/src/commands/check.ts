@@ -22,11 +22,11 @@ export function define(command: Command, session: Session): void {
             session.printJson(report);
             return;
           }
-          const { layers, images, containers, verified } = report.checked;
+          const { layers, images, containers, snapshots, verified } = report.checked;
           session.print(
             ...report.findings.flatMap((finding) => findingLines('damage', finding)),
             ...report.leftovers.flatMap((finding) => findingLines('leftover', finding)),
-            `${report.sound ? 'sound' : 'damaged'} (layers: ${layers}, verified: ${verified}, images: ${images}, containers: ${containers})`,
+            `${report.sound ? 'sound' : 'damaged'} (layers: ${layers}, verified: ${verified}, images: ${images}, containers: ${containers}, snapshots: ${snapshots})`,
           );
         },
         { progress: true },

@@ -13,6 +13,7 @@ const kinds: readonly (readonly [keyof DiskUsage, string])[] = [
   ['layers', 'Layers'],
   ['containers', 'Containers'],
   ['workspaces', 'Workspaces'],
+  ['snapshots', 'Snapshots'],
   ['blobs', 'Blobs'],
   ['staging', 'Leftovers'],
 ];

@@ -27,6 +27,7 @@ export function define(command: Command, session: Session): void {
           `Layers: ${info.layers}`,
           `Containers: ${info.containers}`,
           `Workspaces: ${info.workspaces}`,
+          `Snapshots: ${info.snapshots}`,
           `Mounts: ${info.mounts}`,
         ];
         session.print(...lines.map(printable));

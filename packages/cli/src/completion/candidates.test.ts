@@ -6,6 +6,8 @@ import { complete, type Completion } from './candidates.js';
 const session = new Session({
   signal: new AbortController().signal,
   exitCode: undefined,
+  stopped: Promise.resolve(),
+  expectStop: () => undefined,
   explains: () => false,
   leaveCtrlCToProgram: () => undefined,
 });

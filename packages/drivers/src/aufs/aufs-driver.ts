@@ -78,6 +78,10 @@ export class AufsDriver implements GraphDriver {
     await this.create(id, options);
   }
 
+  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    if (!(await this.exists(id))) await this.createReadWrite(id, options);
+  }
+
   async remove(id: LayerId): Promise<void> {
     const { records, folders, home } = this.parts;
     const directory = records.path('diff', id);

@@ -73,6 +73,11 @@ export abstract class HomeDriver implements GraphDriver {
     await this.create(id, options);
   }
 
+  /** Layers are synced when they are made, so one that is there is whole. */
+  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    if (!(await this.exists(id))) await this.createReadWrite(id, options);
+  }
+
   async remove(id: LayerId): Promise<void> {
     const directory = this.directory(id);
     try {

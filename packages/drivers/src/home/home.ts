@@ -165,8 +165,8 @@ export class Home {
   }
 
   /**
-   * Lets `build` fill a directory that nobody sees, which must be on disk when it returns, and gives it its name.
-   * @param afterRename makes what else names the layer; when it fails, the layer is taken out again
+   * Lets `build` fill a directory that nobody sees, which must be on disk when it returns if the layer is to be, and gives it its name.
+   * @param finish `afterRename` makes what else names the layer; when it fails, the layer is taken out again
    * @returns false when the name is taken; nothing is left then
    * @throws StoreError ERR_READ_ONLY
    */
@@ -174,7 +174,7 @@ export class Home {
     id: LayerId,
     directory: string,
     build: (path: string) => Promise<void>,
-    afterRename?: () => void,
+    { durability = 'synced', afterRename }: Publication = {},
   ): Promise<boolean> {
     this.requireWritable(id);
     await using staged = await this.staging.enter();
@@ -186,7 +186,7 @@ export class Home {
     reachedStep('driver.create.renamed', id);
     try {
       afterRename?.();
-      syncDirectory(dirname(directory));
+      if (durability === 'synced') syncDirectory(dirname(directory));
     } catch (error) {
       renameSync(directory, layer);
       throw error;
@@ -259,6 +259,11 @@ function noHome(path: string, cause?: unknown): StoreError {
     hint: 'name the directory that the driver owns, for example /var/lib/docker/overlay2',
     cause,
   });
+}
+
+export interface Publication {
+  readonly durability?: 'synced' | 'unsynced';
+  readonly afterRename?: () => void;
 }
 
 function passage(idMaps: IdMaps | undefined): Owner | undefined {

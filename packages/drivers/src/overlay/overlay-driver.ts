@@ -81,6 +81,10 @@ export class OverlayDriver implements GraphDriver {
     await this.create(id, options);
   }
 
+  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    if (!(await this.exists(id))) await this.createReadWrite(id, options);
+  }
+
   async remove(id: LayerId): Promise<void> {
     const directory = this.#records.directory(id);
     try {

@@ -121,6 +121,11 @@ export class LayerRecords {
     return lowers;
   }
 
+  /** Drops what is kept in memory about a layer that is gone. */
+  forget(_id: LayerId): void {
+    // Nothing is kept here.
+  }
+
   /**
    * The layer directly under `id`; `undefined` for a base layer. Cost: three small reads.
    * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_STORE_DAMAGED

@@ -30,5 +30,6 @@ export async function openOverlay2(path: string, options: DriverOptions): Promis
   home.makeSubdirectory(linkDirectory, 0o700);
   const mountOptions = overlayOptions();
   if (!home.readOnly) await probeOverlay(home, { driver: 'overlay2', mounter: options.mounter, mountOptions });
-  return new Overlay2Driver({ home, mountOptions, sizeLimits: SizeLimits.open(home, home.path, sizes) });
+  const sizeLimits = SizeLimits.open(home, home.path, sizes);
+  return new Overlay2Driver({ home, mountOptions, sizeLimits, records: options.records ?? 'checked' });
 }

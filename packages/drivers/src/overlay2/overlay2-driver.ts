@@ -19,9 +19,11 @@ import type {
 } from '../driver.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import type { SizeLimits } from '../home/size-limits.js';
-import { copyRootAttributes } from '../home/root-attributes.js';
+import { copyRootAttributes, setRootAttributes } from '../home/root-attributes.js';
 import { formatLower, LayerRecords } from './layer-records.js';
 import { contextOption, readOnlyOptions } from './mount-options.js';
+import { RememberedRecords } from './remembered-records.js';
+import { restoreLayer } from './restore-layer.js';
 import { StoredOwners } from './stored-owners.js';
 import { randomShortName } from './short-links.js';
 
@@ -33,13 +35,13 @@ export interface Overlay2Parts {
   /** Options of every mount, from {@link overlayOptions}. */
   readonly mountOptions: readonly string[];
   readonly sizeLimits: SizeLimits;
+  readonly records?: 'checked' | 'remembered';
 }
 
-interface NewLayer {
+interface NewLayer extends CreateReadWriteOptions {
   readonly shortName: string;
   /** Short names of what lies below, uppermost first. */
   readonly lower: readonly string[];
-  readonly parent: LayerId | undefined;
   /** In bytes. */
   readonly sizeLimit: number | undefined;
 }
@@ -64,16 +66,31 @@ export class Overlay2Driver implements GraphDriver {
       quota: parts.sizeLimits.areEnforced,
       maxDepth: maxLowers + 1,
     };
-    this.#records = new LayerRecords(parts.home);
+    this.#records = parts.records === 'remembered' ? new RememberedRecords(parts.home) : new LayerRecords(parts.home);
     this.#owners = new StoredOwners(parts.home, (id) => this.#records.directory(id));
   }
 
-  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    await this.#create(id, options, undefined);
+  async create(id: LayerId, { parent }: CreateOptions = {}): Promise<void> {
+    await this.#create(id, parent === undefined ? {} : { parent }, undefined);
   }
 
   async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
     await this.#create(id, options, this.parts.sizeLimits.forLayer(options.storageOptions));
+  }
+
+  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    if (!this.#records.exists(id)) {
+      await this.createReadWrite(id, { ...options, durability: 'synced' });
+      return;
+    }
+    const { parent } = options;
+    try {
+      const lower = parent === undefined ? [] : this.#namesOver(parent);
+      restoreLayer(this.#records, id, lower, (diff) => this.#setRoot(diff, options));
+      if (parent !== undefined) this.#records.markCommitted(parent);
+    } catch (error) {
+      throw fromSystemError(error, this.#records.directory(id));
+    }
   }
 
   async remove(id: LayerId): Promise<void> {
@@ -82,6 +99,7 @@ export class Overlay2Driver implements GraphDriver {
       if (!this.#records.exists(id)) return;
       const shortName = this.#records.recordedName(id);
       await this.parts.home.retire(id, directory, () => this.#records.links.dropFor(id, shortName));
+      this.#records.forget(id);
     } catch (error) {
       throw fromSystemError(error, directory);
     }
@@ -186,50 +204,61 @@ export class Overlay2Driver implements GraphDriver {
     await this.parts.home.sweep();
   }
 
-  async #create(id: LayerId, { parent }: CreateOptions, sizeLimit: number | undefined): Promise<void> {
+  async #create(id: LayerId, options: CreateReadWriteOptions, sizeLimit: number | undefined): Promise<void> {
     const directory = this.#records.directory(id);
+    const { parent } = options;
     try {
       const lower = parent === undefined ? [] : this.#namesOver(parent);
       if (this.#records.exists(id)) this.#acceptUntouched(id, parent);
-      else await this.#make(id, { lower, parent, sizeLimit, shortName: randomShortName() });
+      else await this.#make(id, { ...options, lower, sizeLimit, shortName: randomShortName() });
     } catch (error) {
       throw fromSystemError(error, directory);
     }
   }
 
   async #make(id: LayerId, layer: NewLayer): Promise<void> {
+    const { durability = 'synced' } = layer;
     const made = await this.parts.home.publish(
       id,
       this.#records.directory(id),
       async (directory) => {
         // Before anything is in it: what is made later belongs to the same project.
         if (layer.sizeLimit !== undefined) await this.parts.sizeLimits.limit(directory, layer.sizeLimit);
-        this.#build(directory, layer);
+        const written = this.#build(directory, layer);
+        if (durability === 'synced') for (const path of written) syncFile(path);
       },
-      () => this.#records.links.require(layer.shortName, id),
+      { durability, afterRename: () => this.#records.links.require(layer.shortName, id, durability) },
     );
     // Another process has made a layer of this name meanwhile.
     if (!made) this.#acceptUntouched(id, layer.parent);
   }
 
-  /** Everything in a layer's directory, on disk. */
-  #build(layer: string, { shortName, lower, parent }: NewLayer): void {
-    const diff = join(layer, 'diff');
+  /** Everything in a layer's directory. @returns what has to be synced, in order */
+  #build(directory: string, layer: NewLayer): string[] {
+    const { shortName, lower, parent } = layer;
+    const diff = join(directory, 'diff');
     const owner = this.parts.home.rootOwner;
-    setOwnership(layer, 0o710, this.parts.home.passage);
+    setOwnership(directory, 0o710, this.parts.home.passage);
     makeDirectory(diff, 0o755, owner);
-    makeFile(join(layer, 'link'), shortName, 0o644);
-    const written = ['link', 'diff', '.'].map((name) => join(layer, name));
+    makeFile(join(directory, 'link'), shortName, 0o644);
+    const written = ['link', 'diff', '.'].map((name) => join(directory, name));
+    this.#setRoot(diff, layer);
     if (parent !== undefined) {
-      copyRootAttributes(this.#records.file(parent, 'diff'), diff, this.#owners.toHost(parent));
-      makeDirectory(join(layer, 'work'), 0o700, owner);
-      makeFile(join(layer, 'lower'), formatLower(lower), 0o644);
+      makeDirectory(join(directory, 'work'), 0o700, owner);
+      makeFile(join(directory, 'lower'), formatLower(lower), 0o644);
       // Before the child is visible: a parent that went on being an upper would change under it.
       this.#records.markCommitted(parent);
-      written.unshift(join(layer, 'lower'), join(layer, 'work'));
+      written.unshift(join(directory, 'lower'), join(directory, 'work'));
       written.push(this.#records.file(parent, 'committed'), this.#records.directory(parent));
     }
-    for (const path of written) syncFile(path);
+    return written;
+  }
+
+  #setRoot(diff: string, { root, parent }: CreateReadWriteOptions): void {
+    if (root !== undefined) setRootAttributes(diff, root);
+    else if (parent !== undefined) {
+      copyRootAttributes(this.#records.file(parent, 'diff'), diff, this.#owners.toHost(parent));
+    }
   }
 
   /** @throws StoreError ERR_EXISTS unless the layer is as {@link create} would leave it */

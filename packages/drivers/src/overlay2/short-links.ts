@@ -50,9 +50,9 @@ export class ShortLinks {
     return isLayerId(id) && !reservedNames.includes(id) ? id : undefined;
   }
 
-  make(name: string, id: LayerId): void {
+  make(name: string, id: LayerId, durability: 'synced' | 'unsynced' = 'synced'): void {
     symlinkSync(`../${id}/diff`, join(this.path, name));
-    syncDirectory(this.path);
+    if (durability === 'synced') syncDirectory(this.path);
   }
 
   /**
@@ -60,7 +60,7 @@ export class ShortLinks {
    * a home that is only read.
    * @throws StoreError ERR_STORE_DAMAGED when it leads to another layer
    */
-  require(name: string, id: LayerId): void {
+  require(name: string, id: LayerId, durability: 'synced' | 'unsynced' = 'synced'): void {
     const target = this.target(name);
     if (target === id) return;
     if (target !== undefined && isDirectory(join(this.#home, target))) {
@@ -72,7 +72,7 @@ export class ShortLinks {
     if (this.#readOnly) return;
     this.drop(name);
     try {
-      this.make(name, id);
+      this.make(name, id, durability);
     } catch (error) {
       // Another process repairs the same home.
       if (this.target(name) !== id) throw error;

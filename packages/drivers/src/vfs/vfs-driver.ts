@@ -92,6 +92,10 @@ export class VfsDriver implements GraphDriver {
     await this.#create(id, options, this.parts.sizeLimits.forLayer(options.storageOptions));
   }
 
+  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+    if (!(await this.exists(id))) await this.createReadWrite(id, options);
+  }
+
   async remove(id: LayerId): Promise<void> {
     const directory = this.#directory(id);
     try {

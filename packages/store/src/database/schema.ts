@@ -11,9 +11,10 @@
  * pending              directories in the home that are being made or being deleted
  * blobs                files in blobs/sha256
  * layer_blobs          compressed forms of a diff ID that were kept (`--keep-blobs`)
+ * snapshots            what engines made through a server, or were answered from `layers`; each row has one owner
  * ```
  *
- * A home directory is named in exactly one of `layers`, `containers` and `pending`. It enters `pending` before it is
+ * A home directory is named in exactly one of `layers`, `containers`, `snapshots` and `pending`. It enters `pending` before it is
  * made and leaves it in the transaction that publishes it; a removed layer enters it in the transaction that removes its record. What
  * is in `pending` and whose staging lock is free belongs to a dead process and is deleted.
  */
@@ -82,6 +83,31 @@ const versions: readonly string[] = [
     media_type TEXT NOT NULL,
     PRIMARY KEY (diff_id, digest)
   ) STRICT;
+  `,
+  // AUTOINCREMENT: the id of a removed snapshot is never given out again. A committed snapshot with a chain_id has no directory of its own.
+  `
+  CREATE TABLE snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL,
+    key TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('view', 'active', 'committed')),
+    parent INTEGER REFERENCES snapshots (id),
+    chain_id TEXT REFERENCES layers (chain_id),
+    cache_id TEXT UNIQUE,
+    labels TEXT NOT NULL,
+    created_s INTEGER NOT NULL,
+    created_ns INTEGER NOT NULL,
+    updated_s INTEGER NOT NULL,
+    updated_ns INTEGER NOT NULL,
+    size INTEGER,
+    inodes INTEGER,
+    synced INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    UNIQUE (owner, key),
+    CHECK (chain_id IS NULL OR (kind = 'committed' AND cache_id IS NULL))
+  ) STRICT;
+  CREATE INDEX snapshots_by_parent ON snapshots (parent);
+  CREATE INDEX snapshots_by_chain ON snapshots (chain_id);
   `,
 ];
 

@@ -64,12 +64,13 @@ export function deleteLayer(database: MetaDatabase, chainId: ChainId): void {
   database.prepare('DELETE FROM layers WHERE chain_id = ?').run(chainId);
 }
 
-/** True while an image, a container or another layer stands on it. */
+/** True while an image, a container, a snapshot or another layer stands on it. */
 export function layerInUse(database: MetaDatabase, chainId: ChainId): boolean {
   const row = database
     .prepare(
       `SELECT EXISTS (SELECT 1 FROM layers WHERE parent = ?1) OR EXISTS (SELECT 1 FROM images WHERE chain_id = ?1)
-         OR EXISTS (SELECT 1 FROM containers WHERE chain_id = ?1) AS used`,
+         OR EXISTS (SELECT 1 FROM containers WHERE chain_id = ?1) OR EXISTS (SELECT 1 FROM snapshots WHERE chain_id = ?1)
+         AS used`,
     )
     .get(chainId);
   return row?.['used'] !== 0;

@@ -10,6 +10,7 @@ import { allImages, decodeImage, type ImageRecord } from '../images/image-record
 import { allLayers, decodeLayer, layerStack, type LayerRecord } from '../layers/layer-records.js';
 import { pendingOf, pendingOwners } from '../layers/pending.js';
 import type { CheckReport, Finding } from '../model.js';
+import { checkSnapshots } from '../snapshots/check.js';
 import { Staging } from '../staging.js';
 import { together } from '../together.js';
 
@@ -29,6 +30,7 @@ export async function checkStore(context: StoreContext, options: CheckOptions): 
   const layers = await checkLayers(context, findings);
   const images = checkImages(context, findings);
   const containers = await checkContainers(context, findings, leftovers);
+  const snapshots = await checkSnapshots(context, findings);
   await checkHome(context, findings);
   await checkStaging(context, leftovers);
   const verified = options.verify === true ? await verifyLayers(context, layers, findings, options) : 0;
@@ -36,7 +38,7 @@ export async function checkStore(context: StoreContext, options: CheckOptions): 
     sound: findings.length === 0,
     findings,
     leftovers,
-    checked: { layers: layers.length, images, containers, verified },
+    checked: { layers: layers.length, images, containers, snapshots, verified },
   };
 }
 
@@ -163,7 +165,9 @@ async function checkHome(context: StoreContext, findings: Finding[]): Promise<vo
   const driver = await context.driver();
   const directories = await driver.list();
   const rows = context.database
-    .prepare('SELECT cache_id FROM layers UNION SELECT cache_id FROM containers UNION SELECT cache_id FROM pending')
+    .prepare(
+      'SELECT cache_id FROM layers UNION SELECT cache_id FROM containers UNION SELECT cache_id FROM pending UNION SELECT cache_id FROM snapshots',
+    )
     .all();
   const known = new Set(rows.map((row) => String(row['cache_id'])));
   for (const id of directories) {

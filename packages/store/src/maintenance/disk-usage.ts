@@ -1,11 +1,12 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { throwIfAborted, type OperationOptions } from '@layerstore/core';
+import { hasCode, parseLayerId, throwIfAborted, type LayerId, type OperationOptions } from '@layerstore/core';
 import { containerSize } from '../containers/changes.js';
 import { allContainers, type ContainerKind } from '../containers/container-records.js';
 import { countHolds } from '../containers/holds.js';
 import type { StoreContext } from '../context.js';
 import type { DiskUsage, UsageRow } from '../model.js';
+import { measureLayer } from '../snapshots/usage.js';
 import { Staging } from '../staging.js';
 
 /**
@@ -18,6 +19,7 @@ export async function diskUsage(context: StoreContext, options: OperationOptions
     layers: layerUsage(context),
     containers: await containerUsage(context, 'container', options),
     workspaces: await containerUsage(context, 'workspace', options),
+    snapshots: await snapshotUsage(context, options),
     blobs: blobUsage(context),
     staging: await stagingUsage(context),
   };
@@ -36,6 +38,7 @@ function imageUsage(context: StoreContext): UsageRow {
     context,
     `WITH RECURSIVE kept (chain_id) AS (
        SELECT chain_id FROM containers WHERE chain_id IS NOT NULL
+       UNION SELECT chain_id FROM snapshots WHERE chain_id IS NOT NULL
        UNION SELECT parent FROM layers JOIN kept USING (chain_id) WHERE parent IS NOT NULL)
      SELECT count(*) AS count, sum(size) AS size FROM layers WHERE chain_id IN kept`,
   );
@@ -50,6 +53,7 @@ function layerUsage(context: StoreContext): UsageRow {
     `WITH RECURSIVE used (chain_id) AS (
        SELECT chain_id FROM images WHERE chain_id IS NOT NULL
        UNION SELECT chain_id FROM containers WHERE chain_id IS NOT NULL
+       UNION SELECT chain_id FROM snapshots WHERE chain_id IS NOT NULL
        UNION SELECT parent FROM layers JOIN used USING (chain_id) WHERE parent IS NOT NULL)
      SELECT count(*) AS count, sum(size) AS size FROM layers WHERE chain_id IN used`,
   );
@@ -74,6 +78,32 @@ async function containerUsage(
     else reclaimable += own;
   }
   return { count: containers.length, active, size, reclaimable };
+}
+
+/** Engines own their snapshots: nothing of them is ours to reclaim. */
+async function snapshotUsage(context: StoreContext, options: OperationOptions): Promise<UsageRow> {
+  const ids = context.database
+    .prepare('SELECT cache_id, size FROM snapshots WHERE cache_id IS NOT NULL')
+    .all()
+    .map(({ cache_id, size }) => ({ cacheId: parseLayerId(cache_id), size }));
+  let size = 0;
+  for (const snapshot of ids) {
+    throwIfAborted(options.signal);
+    size += typeof snapshot.size === 'number' ? snapshot.size : await ownSize(context, snapshot.cacheId);
+  }
+  const { count } = sum(context, 'SELECT count(*) AS count FROM snapshots');
+  const active = sum(context, `SELECT count(*) AS count FROM snapshots WHERE kind <> 'committed'`);
+  return { count, active: active.count, size, reclaimable: 0 };
+}
+
+/** It may have been removed since the list was read. */
+async function ownSize(context: StoreContext, cacheId: LayerId): Promise<number> {
+  try {
+    return (await measureLayer(context, cacheId)).size;
+  } catch (error) {
+    if (hasCode(error, 'ERR_LAYER_NOT_FOUND', 'ERR_IO')) return 0;
+    throw error;
+  }
 }
 
 function blobUsage(context: StoreContext): UsageRow {

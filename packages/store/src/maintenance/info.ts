@@ -18,6 +18,7 @@ export async function storeInfo(context: StoreContext): Promise<StoreInfo> {
     images: count('images'),
     containers: count(`containers WHERE kind = 'container'`),
     workspaces: count(`containers WHERE kind = 'workspace'`),
+    snapshots: count('snapshots'),
     mounts: readMountTable().filter((mount) => mount.mountPoint.startsWith(`${paths.home}/`)).length,
   };
 }

@@ -70,7 +70,8 @@ async function removeLooseLayers(context: StoreContext): Promise<{ layers: Chain
     .prepare(
       `SELECT * FROM layers WHERE chain_id NOT IN (SELECT parent FROM layers WHERE parent IS NOT NULL)
          AND chain_id NOT IN (SELECT chain_id FROM images WHERE chain_id IS NOT NULL)
-         AND chain_id NOT IN (SELECT chain_id FROM containers WHERE chain_id IS NOT NULL)`,
+         AND chain_id NOT IN (SELECT chain_id FROM containers WHERE chain_id IS NOT NULL)
+         AND chain_id NOT IN (SELECT chain_id FROM snapshots WHERE chain_id IS NOT NULL)`,
     )
     .all()
     .map(decodeLayer);
@@ -109,7 +110,10 @@ function forecast(context: StoreContext, candidates: readonly ImageRecord[]): Pr
   const gone = new Set(candidates.map((image) => image.id));
   const kept = new Set(
     database
-      .prepare('SELECT id, chain_id FROM images UNION ALL SELECT id, chain_id FROM containers')
+      .prepare(
+        `SELECT id, chain_id FROM images UNION ALL SELECT id, chain_id FROM containers
+           UNION ALL SELECT NULL, chain_id FROM snapshots`,
+      )
       .all()
       .flatMap(({ id, chain_id }) => (isDigest(chain_id) && !(isDigest(id) && gone.has(id)) ? [chain_id] : [])),
   );

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { MetricsServer, Observation } from '@layerstore/daemon';
-import { readGlobalOptions } from '../global-options.js';
-import type { Session } from '../session.js';
+import { readGlobalOptions } from '../../global-options.js';
+import type { Session } from '../../session.js';
 
 /** Options that every server takes. */
 export interface ServeOptions {

@@ -1,10 +1,10 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import { usageError } from '../failures.js';
-import { readGlobalOptions, type GlobalOptions } from '../global-options.js';
-import type { Session } from '../session.js';
-import { addExamples } from './help-text.js';
+import { usageError } from '../../failures.js';
+import { readGlobalOptions, type GlobalOptions } from '../../global-options.js';
+import type { Session } from '../../session.js';
+import { addExamples } from '../help-text.js';
 import { listenDescriptor } from './listen-descriptor.js';
 import { addServeOptions, startObservation, type ServeOptions } from './serving.js';
 import { untilStopped } from './until-stopped.js';
@@ -61,6 +61,7 @@ async function serve(
   command: Command,
   session: Session,
 ): Promise<void> {
+  session.interruption.expectStop();
   const { serveDocker } = await import('@layerstore/daemon');
   await using observed = await startObservation('docker', command, options, session);
   const descriptor = listenDescriptor(process.env, process.pid);

@@ -1,4 +1,4 @@
-import { usageError } from '../failures.js';
+import { usageError } from '../../failures.js';
 
 /** The first descriptor that a service manager passes, after those of stdin, stdout and stderr (sd_listen_fds(3)). */
 const FIRST = 3;

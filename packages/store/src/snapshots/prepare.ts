@@ -1,0 +1,137 @@
+import { lstatSync } from 'node:fs';
+import { reachedStep, StoreError, type LayerId } from '@layerstore/core';
+import type { CreateReadWriteOptions, RootAttributes } from '@layerstore/drivers';
+import type { MountPlan } from '@layerstore/linux';
+import type { StoreContext } from '../context.js';
+import {
+  insertSnapshot,
+  refuseTakenKey,
+  requireSnapshot,
+  snapshotById,
+  type Labels,
+  type SnapshotRecord,
+} from './snapshot-records.js';
+import { timestampNow } from './timestamp.js';
+import type { SnapshotWriter } from './writer.js';
+
+export interface PrepareOptions {
+  readonly owner: string;
+  /** Opaque; one space of names for all kinds of snapshots of an owner. */
+  readonly key: string;
+  /** Name of a committed snapshot of the same owner; absent for an empty one. */
+  readonly parent?: string;
+  readonly labels?: Labels;
+  /** Owner of the new upper's root; default: the owner of the parent's. Ignored by drivers that copy. */
+  readonly rootOwner?: RootOwner;
+}
+
+export interface Ownership {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Gives the owner of a new upper's root, from that of the parent's. */
+export type RootOwner = (parent: Ownership) => Ownership;
+
+/** How a snapshot is to be mounted, by whoever asked. */
+export interface SnapshotMount {
+  readonly plan: MountPlan;
+  readonly labels: Labels;
+}
+
+/**
+ * Makes an active snapshot, or a view. Nothing is mounted. Its record is durable on return; its directory is made again after a power
+ * cut, without what was written into it and not synced.
+ * @throws StoreError ERR_SNAPSHOT_NOT_FOUND for the parent, ERR_INVALID_ARGUMENT for a parent that is not committed, ERR_EXISTS, ERR_MAX_DEPTH
+ */
+export async function prepareSnapshot(
+  writer: SnapshotWriter,
+  kind: 'active' | 'view',
+  options: PrepareOptions,
+): Promise<SnapshotMount> {
+  const { context, writes, directories } = writer;
+  const { database } = context;
+  const { owner, key, labels = {} } = options;
+  if (key === '') throw new StoreError('ERR_INVALID_ARGUMENT', 'the key of a snapshot is empty');
+  const parent = options.parent === undefined ? undefined : requireParent(context, owner, options.parent);
+  refuseTakenKey(database, owner, key);
+  const driver = await context.driver();
+  const insert = (cacheId: LayerId | undefined): void => {
+    if (parent !== undefined) requireUnchanged(context, parent);
+    const row = { owner, key, kind, parent: parent?.id, chainId: undefined, cacheId, labels };
+    insertSnapshot(database, row, timestampNow(), { synced: false, bootId: writer.bootId });
+  };
+  if (kind === 'view' && parent?.shownBy !== undefined) {
+    const plan = await driver.plan(parent.shownBy, { readOnly: true });
+    await writes.write(() => insert(undefined));
+    return { plan, labels };
+  }
+  const cacheId = await directories.take();
+  try {
+    await driver.createReadWrite(cacheId, await layerOptions(context, parent, options.rootOwner));
+    reachedStep('snapshot.made', cacheId);
+    const plan = await driver.plan(cacheId, { readOnly: kind === 'view' });
+    const announced = await writes.write(() => {
+      insert(cacheId);
+      return directories.replace(cacheId);
+    });
+    announced();
+    reachedStep('snapshot.recorded', cacheId);
+    return { plan, labels };
+  } catch (error) {
+    writer.deletions.add(cacheId);
+    throw error;
+  }
+}
+
+/** What the directory of a snapshot over `parent` is made with; also when it is made again. */
+export async function layerOptions(
+  context: StoreContext,
+  parent: SnapshotRecord | undefined,
+  rootOwner: RootOwner = (owner) => owner,
+): Promise<CreateReadWriteOptions> {
+  return {
+    ...(parent?.shownBy === undefined ? {} : { parent: parent.shownBy }),
+    root: await rootAttributes(context, parent, rootOwner),
+    durability: 'unsynced',
+  };
+}
+
+/** As containerd's own snapshotters do: 0755, owned as the parent's root. */
+async function rootAttributes(
+  context: StoreContext,
+  parent: SnapshotRecord | undefined,
+  rootOwner: RootOwner,
+): Promise<RootAttributes> {
+  const below = parent?.shownBy === undefined ? { uid: 0, gid: 0 } : await ownerOfRoot(context, parent.shownBy);
+  return { mode: 0o755, ...rootOwner(below) };
+}
+
+async function ownerOfRoot(context: StoreContext, layer: LayerId): Promise<Ownership> {
+  const driver = await context.driver();
+  const { tree } = await driver.applyTarget(layer);
+  const { uid, gid } = lstatSync(tree.path);
+  return { uid, gid };
+}
+
+/** @throws StoreError ERR_SNAPSHOT_NOT_FOUND, ERR_INVALID_ARGUMENT */
+export function requireParent(context: StoreContext, owner: string, key: string): SnapshotRecord {
+  const parent = requireSnapshot(context.database, owner, key);
+  if (parent.kind === 'committed') return parent;
+  throw new StoreError('ERR_INVALID_ARGUMENT', `the parent is not a committed snapshot but ${kindText(parent)}`, {
+    subject: `snapshot ${JSON.stringify(key)}`,
+  });
+}
+
+export function kindText({ kind }: SnapshotRecord): string {
+  return kind === 'active' ? 'an active one' : kind === 'view' ? 'a view' : 'a committed one';
+}
+
+/** Inside the transaction that builds on it: it may have been removed since it was read. */
+export function requireUnchanged(context: StoreContext, parent: SnapshotRecord): void {
+  const now = snapshotById(context.database, parent.id);
+  if (now?.shownBy === parent.shownBy) return;
+  throw new StoreError('ERR_SNAPSHOT_NOT_FOUND', 'the parent was removed meanwhile: not found', {
+    subject: `snapshot ${JSON.stringify(parent.key)}`,
+  });
+}

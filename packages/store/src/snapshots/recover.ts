@@ -1,0 +1,57 @@
+import { bootId } from '@layerstore/linux';
+import type { StoreContext } from '../context.js';
+import { collectLeftovers } from '../maintenance/leftovers.js';
+import { layerOptions, type RootOwner } from './prepare.js';
+import { listSnapshots, snapshotById, type Labels } from './snapshot-records.js';
+import type { SnapshotWriter } from './writer.js';
+
+/** What was found when snapshots were taken up again. */
+export interface Recovery {
+  /** Directories that removed or half made snapshots of dead processes had left. */
+  readonly collected: number;
+  /** Active snapshots whose directories were looked after because the machine has started anew. */
+  readonly restored: number;
+}
+
+/**
+ * Takes up after a process that ended somehow, or a machine that went down: collects leftovers, makes directories whole that a power
+ * cut took apart, and goes on measuring. To be called before the first request is answered.
+ * @param rootOwner of the upper root of a snapshot with these labels
+ * @throws StoreError ERR_STORE_DAMAGED when the directory of a committed snapshot is missing
+ */
+export async function recoverSnapshots(
+  writer: SnapshotWriter,
+  rootOwner: (labels: Labels) => RootOwner | undefined,
+): Promise<Recovery> {
+  const { context } = writer;
+  const { staging, directories } = await collectLeftovers(context);
+  const restored = await restoreUnsynced(context, rootOwner);
+  for (const { id, kind, usage } of listSnapshots(context.database, {})) {
+    if (kind === 'committed' && usage === undefined) writer.usages.measureLater(id);
+  }
+  return { collected: staging + directories, restored };
+}
+
+/** Snapshots that were made unsynced before the machine started: the database knows what their directories have to be. */
+async function restoreUnsynced(
+  context: StoreContext,
+  rootOwner: (labels: Labels) => RootOwner | undefined,
+): Promise<number> {
+  const { database } = context;
+  const boot = bootId();
+  const rows = database
+    .prepare('SELECT id FROM snapshots WHERE synced = 0 AND boot_id <> ? AND cache_id IS NOT NULL ORDER BY id')
+    .all(boot);
+  const driver = await context.driver();
+  for (const { id } of rows) {
+    const snapshot = snapshotById(database, Number(id));
+    if (snapshot?.cacheId === undefined) continue;
+    const parent = snapshot.parent === undefined ? undefined : snapshotById(database, snapshot.parent);
+    await driver.restore(snapshot.cacheId, await layerOptions(context, parent, rootOwner(snapshot.labels)));
+  }
+  // A commit that never reached the disk keeps its old mark: `check` tells of it.
+  await database.write(() =>
+    database.prepare(`UPDATE snapshots SET boot_id = ? WHERE synced = 0 AND kind <> 'committed'`).run(boot),
+  );
+  return rows.length;
+}
