@@ -9,7 +9,10 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const plugin = join(root, 'node_modules/.bin/protoc-gen-es');
 
-const sets = [{ protos: 'packages/daemon/protos', to: 'packages/daemon/src/grpc/generated' }];
+const sets = [
+  { protos: 'packages/daemon/protos', to: 'packages/daemon/src/grpc/generated' },
+  { protos: 'test/support/cri', to: 'test/support/cri/generated' },
+];
 
 function generate(protos, to) {
   rmSync(to, { recursive: true, force: true });

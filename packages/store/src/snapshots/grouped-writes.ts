@@ -23,13 +23,13 @@ export class GroupedWrites {
    */
   write<T>(action: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      let outcome: { readonly value: T } | { readonly error: unknown } | undefined;
+      let outcome: { readonly value: T } | { readonly error: Error } | undefined;
       this.#waiting.push({
         run: () => {
           try {
             outcome = { value: this.#inSavepoint(action) };
           } catch (error) {
-            outcome = { error };
+            outcome = { error: error instanceof Error ? error : new Error(String(error)) };
           }
         },
         settle: () => {
