@@ -1,6 +1,15 @@
 /** The real containerd, with ctr and runc, on snapshots of layerstore; results are those of its own overlayfs snapshotter. */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { chainIds, parseDigest } from '@layerstore/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -113,7 +122,7 @@ describe.skipIf(!available)(`containerd on layerstore (needs root, ${containerdP
           'echo new >/srv/new && rm /etc/hostname && rm -r /usr/share/doc && mkdir /usr/share/doc && chmod 750 /srv';
         const settle = 'touch -d @1700000000 /srv/new /srv /etc /usr /usr/share /usr/share/doc';
         await using box = containerd.run(name, image.reference, id, 'sleep', '1000');
-        expect(box.exec('one', 'sh', '-c', `${change} && ${settle} && echo done`)).toBe('done\n');
+        box.exec('one', 'sh', '-c', `${change} && ${settle}`);
         diffs.push(diffLines(name, id));
       }
       expect(diffs[0]).toContain('-rw-r--r-- 0/0 4 2023-11-14 22:13:20 srv/new');
@@ -135,11 +144,10 @@ describe.skipIf(!available)(`containerd on layerstore (needs root, ${containerdP
     });
 
     it('refuses to write into a view', () => {
-      const target = scratch.file(`readonly-${snapshotter}`);
-      mkdirSync(target);
-      ctr('images', 'mount', '--snapshotter', snapshotter, image.reference, target);
-      expect(() => writeFileSync(join(target, 'x'), '')).toThrow('EROFS');
-      ctr('images', 'unmount', target);
+      containerd.withView(snapshotter, top, scratch.file('readonly'), (path) => {
+        expect(readdirSync(path)).toContain('etc');
+        expect(() => writeFileSync(join(path, 'x'), '')).toThrow('EROFS');
+      });
     });
 
     it('keeps labels, and tells what a container takes', () => {
@@ -159,17 +167,27 @@ describe.skipIf(!available)(`containerd on layerstore (needs root, ${containerdP
     const layers = Array.from({ length: 60 }, (_, index): LayerContent => (directory) => {
       writeFileSync(join(directory, `file-${index}`), `${index}\n`);
       writeFileSync(join(directory, 'newest'), `${index}\n`);
-      if (index > 0) writeFileSync(join(directory, `.wh.file-${index - 1}`), '');
+      if (index > 1) writeFileSync(join(directory, `.wh.file-${index - 1}`), '');
     });
-    const deep = makeDockerArchive(scratch.file('deep'), layers, { reference: 'docker.io/library/deep:1' });
+    const deep = makeDockerArchive(scratch.file('deep'), [programs, ...layers.slice(1)], {
+      reference: 'docker.io/library/deep:1',
+    });
     ctr('images', 'import', '--snapshotter', 'layerstore', deep.path);
-    const names = snapshots('layerstore', 'ls');
-    expect(names.match(/Committed/g)!.length).toBeGreaterThanOrEqual(64);
-    const target = scratch.file('deep-mount');
-    mkdirSync(target);
-    ctr('images', 'mount', '--snapshotter', 'layerstore', deep.reference, target);
-    expect(readdirSync(target).sort()).toEqual(['file-59', 'newest']);
-    ctr('images', 'unmount', target);
+    expect(keys('layerstore').length).toBe(64);
+    const listed = ctr(
+      'run',
+      '--rm',
+      '--runc-root',
+      containerd.runcRoot,
+      '--snapshotter',
+      'layerstore',
+      deep.reference,
+      'deep',
+      'sh',
+      '-c',
+      'echo /file* && cat /newest',
+    );
+    expect(listed).toBe('/file-59\n59\n');
     ctr('images', 'rm', '--sync', deep.reference);
     expect(keys('layerstore').length).toBe(4);
     expectSound();
@@ -197,7 +215,10 @@ describe.skipIf(!available)(`containerd on layerstore (needs root, ${containerdP
 
   it('goes on after either side was ended or killed, without a container noticing', async () => {
     await using box = containerd.run('layerstore', image.reference, 'lasting', 'sleep', '1000');
-    const append = (id: string): string => box.exec(id, 'sh', '-c', 'echo x >>/srv/log; cat /srv/log');
+    const append = (id: string): string => {
+      box.exec(id, 'sh', '-c', 'echo x >>/srv/log');
+      return readFileSync(join(box.rootfs, 'srv/log'), 'utf8');
+    };
     expect(append('before')).toBe('x\n');
     const mounts = snapshots('layerstore', 'mounts', '/target', 'lasting');
     await server.end('SIGKILL');
