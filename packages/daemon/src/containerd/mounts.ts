@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { StoreError } from '@layerstore/core';
 import type { MountPlan, OverlayPlan } from '@layerstore/linux';
 import type { SnapshotMount } from '@layerstore/store';
@@ -37,7 +36,7 @@ function mountOf(plan: MountPlan, mapping: readonly string[]): ApiMount {
 }
 
 function overlayOptions({ lowers, options, short, upper }: OverlayPlan): string[] {
-  const named = short === undefined ? lowers : short.lowers.map((lower) => join(short.base, lower));
+  const named = short === undefined ? lowers : short.lowers.map((lower) => `${short.base}/${lower}`);
   const writable = upper === undefined ? [] : [`workdir=${upper.work}`, `upperdir=${upper.path}`];
   return [...options, ...writable, `lowerdir=${named.join(':')}`];
 }

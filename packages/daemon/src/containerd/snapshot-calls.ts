@@ -1,5 +1,13 @@
 import { StoreError } from '@layerstore/core';
-import type { LabelChange, Labels, LayerStore, RootOwner, SnapshotSummary, SnapshotUsage } from '@layerstore/store';
+import type {
+  LabelChange,
+  Labels,
+  LayerStore,
+  PreparedSnapshot,
+  RootOwner,
+  SnapshotSummary,
+  SnapshotUsage,
+} from '@layerstore/store';
 import { snapshotFilter } from './filters/snapshot-filter.js';
 import { claimedChainId, idMaps, mapped, refuseQuota, snapshotRefLabel } from './labels.js';
 import { apiMounts, type ApiMount } from './mounts.js';
@@ -13,6 +21,11 @@ export interface PrepareCall {
   /** Empty for none. */
   readonly parent: string;
   readonly labels: Labels;
+}
+
+export interface Prepared {
+  readonly snapshot: SnapshotSummary;
+  readonly mounts: readonly ApiMount[];
 }
 
 export interface CommitCall {
@@ -50,20 +63,18 @@ export class SnapshotCalls {
    * Makes an active snapshot. Where the labels say which layer is going to be unpacked into it, and the store has that layer, the layer is
    * committed instead: ERR_EXISTS then tells the unpacker to go on.
    */
-  async prepare({ owner, key, parent, labels }: PrepareCall): Promise<ApiMount[]> {
+  async prepare({ owner, key, parent, labels }: PrepareCall): Promise<Prepared> {
     refuseQuota(labels);
     await this.#answerWithLayer({ owner, key, parent, labels });
-    const mount = await this.store.snapshots.prepare({
-      ...request({ owner, key, parent, labels }),
-      ...this.#rootOwner(labels),
-    });
-    return apiMounts(mount);
+    return preparedAs(
+      await this.store.snapshots.prepare({ ...request({ owner, key, parent, labels }), ...this.#rootOwner(labels) }),
+    );
   }
 
-  async view({ owner, key, parent, labels }: PrepareCall): Promise<ApiMount[]> {
+  async view({ owner, key, parent, labels }: PrepareCall): Promise<Prepared> {
     refuseQuota(labels);
     idMaps(labels);
-    return apiMounts(await this.store.snapshots.view(request({ owner, key, parent, labels })));
+    return preparedAs(await this.store.snapshots.view(request({ owner, key, parent, labels })));
   }
 
   async mounts({ owner, key }: KeyCall): Promise<ApiMount[]> {
@@ -165,6 +176,10 @@ export function rootOwnerOf(labels: Labels): RootOwner | undefined {
   const maps = idMaps(labels);
   if (maps === undefined) return undefined;
   return ({ uid, gid }) => ({ uid: mapped(maps.uid, uid), gid: mapped(maps.gid, gid) });
+}
+
+function preparedAs(prepared: PreparedSnapshot): Prepared {
+  return { snapshot: prepared.snapshot, mounts: apiMounts(prepared) };
 }
 
 function request({ owner, key, parent, labels }: PrepareCall): {

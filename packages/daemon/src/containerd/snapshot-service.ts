@@ -14,8 +14,12 @@ import type {
   ViewSnapshotRequest,
 } from '../grpc/generated/snapshots_pb.js';
 import { grpcFailure } from '../grpc/status.js';
+import type { SnapshotSummary } from '@layerstore/store';
+import { AnswerCache } from './answer-cache.js';
 import { labelChanges } from './field-mask.js';
 import { apiInfo } from './infos.js';
+import type { ApiMount } from './mounts.js';
+import type { Prepared } from './snapshot-calls.js';
 import type { Argument, Method, Result } from './store-messages.js';
 import type { Backend, Backends } from './backends.js';
 import type { Timeouts } from './timeouts.js';
@@ -34,36 +38,44 @@ interface NamedRequest {
 
 /** The ten methods of `containerd.services.snapshots.v1.Snapshots`. */
 export class SnapshotService {
+  readonly #answers = new AnswerCache();
+
   constructor(private readonly options: SnapshotServiceOptions) {}
 
   /** For a gRPC server. */
   implementation(): UntypedServiceImplementation {
     return {
-      Prepare: this.#unary('Prepare', async ({ key, parent, labels }: PrepareSnapshotRequest, backend) => ({
-        mounts: await this.#call(backend, 'prepare', { owner: backend.owner, key, parent, labels }),
+      Prepare: this.#unary('Prepare', async (request: PrepareSnapshotRequest, backend) => ({
+        mounts: await this.#prepare('prepare', request, backend),
       })),
-      View: this.#unary('View', async ({ key, parent, labels }: ViewSnapshotRequest, backend) => ({
-        mounts: await this.#call(backend, 'view', { owner: backend.owner, key, parent, labels }),
+      View: this.#unary('View', async (request: ViewSnapshotRequest, backend) => ({
+        mounts: await this.#prepare('view', request, backend),
       })),
       Mounts: this.#unary('Mounts', async ({ key }: MountsRequest, backend) => ({
-        mounts: await this.#call(backend, 'mounts', { owner: backend.owner, key }),
+        mounts: await this.#mounts(key, backend),
       })),
       Commit: this.#unary('Commit', async ({ key, name, parent, labels }: CommitSnapshotRequest, backend) => {
+        const { owner } = backend;
         const { durability } = this.options;
-        await this.#call(backend, 'commit', { owner: backend.owner, key, name, parent, labels, durability });
+        await this.#change(backend, key, () =>
+          this.#call(backend, 'commit', { owner, key, name, parent, labels, durability }),
+        );
         return {};
       }),
       Remove: this.#unary('Remove', async ({ key }: RemoveSnapshotRequest, backend) => {
-        await this.#call(backend, 'remove', { owner: backend.owner, key });
+        const { owner } = backend;
+        await this.#change(backend, key, () => this.#call(backend, 'remove', { owner, key }));
         return {};
       }),
       Stat: this.#unary('Stat', async ({ key }: StatSnapshotRequest, backend) => ({
-        info: apiInfo(await this.#call(backend, 'stat', { owner: backend.owner, key })),
+        info: apiInfo(await this.#stat(key, backend)),
       })),
       Update: this.#unary('Update', async ({ info, updateMask }: UpdateSnapshotRequest, backend) => {
+        const { owner } = backend;
         const changes = labelChanges(updateMask?.paths ?? [], info?.labels ?? {});
         const key = info?.name ?? '';
-        return { info: apiInfo(await this.#call(backend, 'update', { owner: backend.owner, key, changes })) };
+        const update = (): Promise<SnapshotSummary> => this.#call(backend, 'update', { owner, key, changes });
+        return { info: apiInfo(await this.#answers.change(owner, key, update, (snapshot) => ({ snapshot }))) };
       }),
       Usage: this.#unary('Usage', async ({ key }: UsageRequest, backend) => {
         const { size, inodes } = await this.#call(backend, 'usage', { owner: backend.owner, key });
@@ -75,6 +87,41 @@ export class SnapshotService {
       }),
       List: (call: ServerWritableStream<ListSnapshotsRequest, object>) => void this.#list(call),
     };
+  }
+
+  async #prepare(
+    method: 'prepare' | 'view',
+    { key, parent, labels }: PrepareSnapshotRequest | ViewSnapshotRequest,
+    backend: Backend,
+  ): Promise<readonly ApiMount[]> {
+    const { owner } = backend;
+    const prepare = (): Promise<Prepared> => this.#call(backend, method, { owner, key, parent, labels });
+    const { mounts } = await this.#answers.change(owner, key, prepare, (prepared) => prepared);
+    return mounts;
+  }
+
+  async #mounts(key: string, backend: Backend): Promise<readonly ApiMount[]> {
+    const { owner } = backend;
+    const since = this.#answers.now;
+    const known = this.#answers.get(owner, key)?.mounts;
+    if (known !== undefined) return known;
+    const mounts = await this.#call(backend, 'mounts', { owner, key });
+    this.#answers.learn(owner, key, { mounts }, since);
+    return mounts;
+  }
+
+  async #stat(key: string, backend: Backend): Promise<SnapshotSummary> {
+    const { owner } = backend;
+    const since = this.#answers.now;
+    const known = this.#answers.get(owner, key)?.snapshot;
+    if (known !== undefined) return known;
+    const snapshot = await this.#call(backend, 'stat', { owner, key });
+    this.#answers.learn(owner, key, { snapshot }, since);
+    return snapshot;
+  }
+
+  #change(backend: Backend, key: string, call: () => Promise<void>): Promise<void> {
+    return this.#answers.change(backend.owner, key, call);
   }
 
   #unary<Request extends NamedRequest>(

@@ -8,10 +8,10 @@
  *
  * Whoever can take the lock knows that its maker is dead: kill -9 frees it in the kernel.
  */
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, randomId } from '@layerstore/core';
-import { FileLock } from '@layerstore/linux';
+import { FileLock, hasErrno } from '@layerstore/linux';
 import { listOptional } from './optional-file.js';
 import type { TreeWork } from './tree-work.js';
 
@@ -104,10 +104,21 @@ export class StagingDirectory implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      await this.trees.remove(this.path);
+      if (!removedEmpty(this.path)) await this.trees.remove(this.path);
     } finally {
       this.lock?.remove();
     }
+  }
+}
+
+/** After a layer was renamed out, nothing is left: no thread has to be woken for that. */
+function removedEmpty(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY')) return false;
+    throw error;
   }
 }
 

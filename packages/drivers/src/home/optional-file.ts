@@ -23,5 +23,5 @@ export function unlessAbsent<T>(read: () => T): T | undefined {
 
 /** True for a directory itself; a symlink that a hostile home puts in its place is none. */
 export function isDirectory(path: string): boolean {
-  return unlessAbsent(() => lstatSync(path).isDirectory()) ?? false;
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

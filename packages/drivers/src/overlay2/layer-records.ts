@@ -121,6 +121,11 @@ export class LayerRecords {
     return lowers;
   }
 
+  /** Keeps in memory what was just written of a new layer. */
+  remember(_id: LayerId, _shortName: string, _parent: LayerId | undefined): void {
+    // Nothing is kept here.
+  }
+
   /** Drops what is kept in memory about a layer that is gone. */
   forget(_id: LayerId): void {
     // Nothing is kept here.

@@ -160,7 +160,7 @@ export class Overlay2Driver implements GraphDriver {
     const mountOptions = readOnly ? readOnlyOptions(this.parts.mountOptions) : this.parts.mountOptions;
     return Promise.resolve({
       kind: 'overlay',
-      lowers: below.map((lower) => this.#records.file(lower.id, 'diff')),
+      lowers: below.map((lower) => `${this.home}/${lower.id}/diff`),
       ...(readOnly ? {} : { upper: this.parts.home.upper(own, this.#records.file(id, 'work')) }),
       options: label === '' ? mountOptions : [...mountOptions, contextOption(label)],
       short: { base: this.home, lowers: below.map((lower) => this.#records.mountName(lower)) },
@@ -230,7 +230,8 @@ export class Overlay2Driver implements GraphDriver {
       { durability, afterRename: () => this.#records.links.require(layer.shortName, id, durability) },
     );
     // Another process has made a layer of this name meanwhile.
-    if (!made) this.#acceptUntouched(id, layer.parent);
+    if (made) this.#records.remember(id, layer.shortName, layer.parent);
+    else this.#acceptUntouched(id, layer.parent);
   }
 
   /** Everything in a layer's directory. @returns what has to be synced, in order */

@@ -28,6 +28,13 @@ export class RememberedRecords extends LayerRecords {
     return name;
   }
 
+  override remember(id: LayerId, shortName: string, parent: LayerId | undefined): void {
+    this.#shortNames.set(id, shortName);
+    const below =
+      parent === undefined ? [] : [{ id: parent, shortName: this.shortName(parent) }, ...this.lowers(parent)];
+    this.#lowers.set(id, below);
+  }
+
   override forget(id: LayerId): void {
     this.#lowers.delete(id);
     this.#shortNames.delete(id);

@@ -18,7 +18,7 @@ function finish<T>(connection: SqliteConnection, action: () => T): T {
   let result: T;
   try {
     result = action();
-    connection.exec('COMMIT');
+    connection.prepare('COMMIT').run();
   } catch (error) {
     rollback(connection, error);
     throw error;
@@ -49,7 +49,7 @@ export async function writeWhenFree<T>(
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     throwIfAborted(signal);
     try {
-      connection.exec('BEGIN IMMEDIATE');
+      connection.prepare('BEGIN IMMEDIATE').run();
     } catch (error) {
       if (!isLocked(error)) throw error;
       if (Date.now() > deadline) {

@@ -4,6 +4,9 @@ import type { StoreContext } from '../context.js';
 import { dropPending } from '../layers/pending.js';
 import type { GroupedWrites } from './grouped-writes.js';
 
+/** How long nothing must have been removed before deletions begin by themselves, in milliseconds: a burst of removals comes first. */
+const restMs = 1000;
+
 /** How long a directory that is still mounted somewhere is left alone, in milliseconds. */
 const busyDelayMs = 1000;
 
@@ -13,7 +16,9 @@ const busyDelayMs = 1000;
  */
 export class Deletions implements AsyncDisposable {
   readonly #due = new Set<LayerId>();
+  readonly #busy = new Set<LayerId>();
   #working: Promise<void> | undefined;
+  #resting: NodeJS.Timeout | undefined;
   readonly #stopped = new AbortController();
 
   constructor(
@@ -25,10 +30,12 @@ export class Deletions implements AsyncDisposable {
     return this.#due.size;
   }
 
+  /** The directory is deleted when no more come for a while, or with the next {@link settle}. */
   add(id: LayerId): void {
     if (this.#stopped.signal.aborted) return;
     this.#due.add(id);
-    this.#working ??= this.#work().finally(() => (this.#working = undefined));
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => this.#start(), restMs).unref();
   }
 
   /**
@@ -37,6 +44,7 @@ export class Deletions implements AsyncDisposable {
    */
   async settle(signal?: AbortSignal): Promise<void> {
     const due = [...this.#due];
+    if (due.length > 0) this.#start();
     while (this.#working !== undefined && due.some((id) => this.#due.has(id) && !this.#busy.has(id))) {
       if (signal?.aborted === true) throw new StoreError('ERR_ABORTED', 'cancelled while directories are deleted');
       await Promise.race([this.#working, delay(20)]);
@@ -45,10 +53,15 @@ export class Deletions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort();
+    clearTimeout(this.#resting);
     await this.#working;
   }
 
-  readonly #busy = new Set<LayerId>();
+  #start(): void {
+    clearTimeout(this.#resting);
+    if (this.#stopped.signal.aborted) return;
+    this.#working ??= this.#work().finally(() => (this.#working = undefined));
+  }
 
   async #work(): Promise<void> {
     while (this.#due.size > 0 && !this.#stopped.signal.aborted) {

@@ -1,7 +1,8 @@
 import type { MetaDatabase } from '../database/meta-database.js';
 
 interface Waiting {
-  run(): void;
+  /** Alone, it may throw: the transaction is undone. */
+  run(how: 'alone' | 'in savepoint'): void;
   /** Told once the group is durable. */
   settle(): void;
   fail(error: unknown): void;
@@ -25,7 +26,11 @@ export class GroupedWrites {
     return new Promise((resolve, reject) => {
       let outcome: { readonly value: T } | { readonly error: Error } | undefined;
       this.#waiting.push({
-        run: () => {
+        run: (how) => {
+          if (how === 'alone') {
+            outcome = { value: action() };
+            return;
+          }
           try {
             outcome = { value: this.#inSavepoint(action) };
           } catch (error) {
@@ -34,7 +39,7 @@ export class GroupedWrites {
         },
         settle: () => {
           if (outcome !== undefined && 'value' in outcome) resolve(outcome.value);
-          else reject(outcome?.error);
+          else reject(outcome?.error ?? new Error('the write was not run'));
         },
         fail: reject,
       });
@@ -55,7 +60,7 @@ export class GroupedWrites {
       this.#waiting = [];
       try {
         await this.database.write(() => {
-          for (const waiting of group) waiting.run();
+          for (const waiting of group) waiting.run(group.length === 1 ? 'alone' : 'in savepoint');
         });
         for (const waiting of group) waiting.settle();
       } catch (error) {

@@ -3,11 +3,14 @@ import { reachedStep, StoreError, type LayerId } from '@layerstore/core';
 import type { CreateReadWriteOptions, RootAttributes } from '@layerstore/drivers';
 import type { MountPlan } from '@layerstore/linux';
 import type { StoreContext } from '../context.js';
+import type { SnapshotSummary } from '../model.js';
+import { ownTree } from './own-tree.js';
 import {
   insertSnapshot,
   refuseTakenKey,
   requireSnapshot,
   snapshotById,
+  snapshotSummary,
   type Labels,
   type SnapshotRecord,
 } from './snapshot-records.js';
@@ -33,6 +36,11 @@ export interface Ownership {
 /** Gives the owner of a new upper's root, from that of the parent's. */
 export type RootOwner = (parent: Ownership) => Ownership;
 
+/** A snapshot that was just made, and how it is mounted. */
+export interface PreparedSnapshot extends SnapshotMount {
+  readonly snapshot: SnapshotSummary;
+}
+
 /** How a snapshot is to be mounted, by whoever asked. */
 export interface SnapshotMount {
   readonly plan: MountPlan;
@@ -48,7 +56,7 @@ export async function prepareSnapshot(
   writer: SnapshotWriter,
   kind: 'active' | 'view',
   options: PrepareOptions,
-): Promise<SnapshotMount> {
+): Promise<PreparedSnapshot> {
   const { context, writes, directories } = writer;
   const { database } = context;
   const { owner, key, labels = {} } = options;
@@ -56,28 +64,28 @@ export async function prepareSnapshot(
   const parent = options.parent === undefined ? undefined : requireParent(context, owner, options.parent);
   refuseTakenKey(database, owner, key);
   const driver = await context.driver();
-  const insert = (cacheId: LayerId | undefined): void => {
+  const insert = (cacheId: LayerId | undefined): SnapshotSummary => {
     if (parent !== undefined) requireUnchanged(context, parent);
     const row = { owner, key, kind, parent: parent?.id, chainId: undefined, cacheId, labels };
     insertSnapshot(database, row, timestampNow(), { synced: false, bootId: writer.bootId });
+    return snapshotSummary(requireSnapshot(database, owner, key));
   };
   if (kind === 'view' && parent?.shownBy !== undefined) {
     const plan = await driver.plan(parent.shownBy, { readOnly: true });
-    await writes.write(() => insert(undefined));
-    return { plan, labels };
+    return { plan, labels, snapshot: await writes.write(() => insert(undefined)) };
   }
   const cacheId = await directories.take();
   try {
     await driver.createReadWrite(cacheId, await layerOptions(context, parent, options.rootOwner));
     reachedStep('snapshot.made', cacheId);
     const plan = await driver.plan(cacheId, { readOnly: kind === 'view' });
-    const announced = await writes.write(() => {
-      insert(cacheId);
-      return directories.replace(cacheId);
-    });
+    const { snapshot, announced } = await writes.write(() => ({
+      snapshot: insert(cacheId),
+      announced: directories.replace(cacheId),
+    }));
     announced();
     reachedStep('snapshot.recorded', cacheId);
-    return { plan, labels };
+    return { plan, labels, snapshot };
   } catch (error) {
     writer.deletions.add(cacheId);
     throw error;
@@ -108,9 +116,7 @@ async function rootAttributes(
 }
 
 async function ownerOfRoot(context: StoreContext, layer: LayerId): Promise<Ownership> {
-  const driver = await context.driver();
-  const { tree } = await driver.applyTarget(layer);
-  const { uid, gid } = lstatSync(tree.path);
+  const { uid, gid } = lstatSync(await ownTree(context, layer));
   return { uid, gid };
 }
 

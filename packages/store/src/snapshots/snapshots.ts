@@ -4,7 +4,7 @@ import type { AdoptOptions } from './adopt.js';
 import type { CommitSnapshotOptions } from './commit.js';
 import type * as operations from './operations.js';
 import type { OrphanOptions } from './orphans.js';
-import type { PrepareOptions, RootOwner, SnapshotMount } from './prepare.js';
+import type { PreparedSnapshot, PrepareOptions, RootOwner, SnapshotMount } from './prepare.js';
 import type { Recovery } from './recover.js';
 import type { Labels } from './snapshot-records.js';
 import type { LabelChange } from './update.js';
@@ -37,13 +37,13 @@ export class Snapshots {
    * @throws StoreError ERR_SNAPSHOT_NOT_FOUND for the parent, ERR_INVALID_ARGUMENT for a parent that is not committed
    * @throws StoreError ERR_EXISTS, ERR_MAX_DEPTH
    */
-  async prepare(options: PrepareOptions): Promise<SnapshotMount> {
+  async prepare(options: PrepareOptions): Promise<PreparedSnapshot> {
     const { prepareSnapshot } = await this.#operations();
     return prepareSnapshot(await this.#writer(), 'active', options);
   }
 
   /** Makes a read-only view of a committed snapshot, or of an empty directory. @throws StoreError as {@link Snapshots.prepare} */
-  async view(options: PrepareOptions): Promise<SnapshotMount> {
+  async view(options: PrepareOptions): Promise<PreparedSnapshot> {
     const { prepareSnapshot } = await this.#operations();
     return prepareSnapshot(await this.#writer(), 'view', options);
   }

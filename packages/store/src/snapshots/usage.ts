@@ -2,17 +2,17 @@ import { hasCode, StoreError, type LayerId } from '@layerstore/core';
 import type { StoreContext } from '../context.js';
 import type { SnapshotUsage } from '../model.js';
 import type { GroupedWrites } from './grouped-writes.js';
+import { ownTree } from './own-tree.js';
 import { recordUsage, requireSnapshot, snapshotById, type SnapshotRecord } from './snapshot-records.js';
 
-/** A walk that took so long, in milliseconds, is answered from memory for ten times as long. */
-const slowWalkMs = 50;
+/** A walk over so many files is answered from memory for ten times as long as it took: kubelets ask every ten seconds. */
+const largeWalk = 2000;
 
 /** Adds up a directory of the home, in a worker. @throws StoreError ERR_LAYER_NOT_FOUND, ERR_IO */
 export async function measureLayer(context: StoreContext, id: LayerId): Promise<SnapshotUsage> {
-  const driver = await context.driver();
-  const { tree } = await driver.applyTarget(id);
+  const path = await ownTree(context, id);
   const workers = await context.workers();
-  return workers.run({ kind: 'tree-usage', path: tree.path });
+  return workers.run({ kind: 'tree-usage', path });
 }
 
 interface Measured {
@@ -81,7 +81,7 @@ export class SnapshotUsages {
     const usage = await this.#walk(snapshot, shownBy);
     const took = performance.now() - started;
     if (kind === 'committed') await this.writes.write(() => recordUsage(this.context.database, id, usage));
-    else if (took > slowWalkMs) this.#recent.set(id, { usage, until: started + 11 * took });
+    else if (usage.inodes >= largeWalk) this.#recent.set(id, { usage, until: started + 11 * took });
     return usage;
   }
 
