@@ -1,5 +1,4 @@
 import { Gauge } from 'prom-client';
-import type { StoreError } from '@layerstore/core';
 import { requireLinuxRoot } from '@layerstore/linux';
 import { Snapshots } from '../grpc/generated/snapshots_pb.js';
 import { GrpcServer } from '../grpc/grpc-server.js';
@@ -49,18 +48,36 @@ export async function startContainerdServer(options: ServeContainerdOptions): Pr
       graceMs: options.graceMs ?? 10_000,
     });
     observation.logger.info({ ...options.listen }, 'serving containerd');
-    return {
-      failed: Promise.race(backends.threads.map((thread) => thread.ended)).then((error: StoreError) =>
-        Promise.reject(error),
-      ),
-      [Symbol.asyncDispose]: async () => {
-        await server[Symbol.asyncDispose]();
-        await backends[Symbol.asyncDispose]();
-      },
-    };
+    return new RunningServer(backends, server);
   } catch (error) {
     await backends[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+class RunningServer implements ContainerdServer {
+  readonly failed: Promise<never>;
+  #ending = false;
+
+  constructor(
+    private readonly backends: Backends,
+    private readonly server: GrpcServer,
+  ) {
+    this.failed = new Promise((_, reject) => {
+      for (const { ended } of backends.threads) {
+        void ended.then((error) => {
+          if (!this.#ending) reject(error);
+        });
+      }
+    });
+    // Who does not wait for it learns of it from the calls that fail.
+    this.failed.catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending = true;
+    await this.server[Symbol.asyncDispose]();
+    await this.backends[Symbol.asyncDispose]();
   }
 }
 

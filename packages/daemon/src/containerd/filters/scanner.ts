@@ -36,12 +36,16 @@ export function malformed(input: string, at: number, reason: string): StoreError
 }
 
 const quotes = '"/|';
+/** White space of Unicode, as Go has it; that of JavaScript has U+FEFF besides and lacks U+0085. */
+const blank = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+
 const patterns = {
-  blank: /\s+/y,
+  blank: new RegExp(`[${blank}]+`, 'uy'),
   separator: /[.,]/y,
   operator: /[=!~]+/y,
   field: /[A-Za-z0-9_]+/y,
-  value: /[^\s,\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]+/uy,
+  /** The first character is not looked at: the ones above come first. */
+  value: new RegExp(`[^\\0][^${blank},\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Cn}]*`, 'uy'),
 } as const;
 
 class Scanner {
