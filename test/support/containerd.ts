@@ -26,8 +26,9 @@ export class SnapshotServer implements AsyncDisposable {
     scratch: Scratch,
     private readonly argv: readonly string[] = [],
     name = 'ls',
+    root = scratch.file(`${name}-root`),
   ) {
-    this.root = scratch.file(`${name}-root`);
+    this.root = root;
     this.socket = scratch.file(`${name}.sock`);
     this.log = scratch.file(`${name}.log`);
   }
