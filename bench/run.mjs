@@ -1,6 +1,6 @@
 // Measures layerstore next to other programs. See README.md.
 //
-//   node bench/run.mjs load|pull|change|start|memory|drivers|docker|all [--rounds N] [--on tmpfs,ext4] [--busy]
+//   node bench/run.mjs load|pull|change|start|memory|drivers|docker|containerd|all [--rounds N] [--on tmpfs,ext4] [--busy]
 //
 // --busy: takes samples also while other programs use the processors; for trying the harness, not for figures.
 import { parseArgs } from 'node:util';
@@ -23,6 +23,7 @@ const benchmarks = {
   memory: async (options) => (await import('./memory.mjs')).memory(options),
   drivers: async (options) => (await import('./drivers.mjs')).drivers(options),
   docker: async (options) => (await import('./docker.mjs')).docker(options),
+  containerd: async (options) => (await import('./snapshotter.mjs')).containerd(options),
 };
 
 const { values, positionals } = parseArgs({

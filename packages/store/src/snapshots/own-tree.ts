@@ -7,6 +7,7 @@ export async function ownTree(context: StoreContext, id: LayerId): Promise<strin
   const plan = await driver.plan(id, { readOnly: true });
   switch (plan.kind) {
     case 'overlay':
+    case 'aufs':
       return plan.lowers[0] ?? '';
     case 'bind':
       return plan.source;
