@@ -37,6 +37,18 @@ describe('help', () => {
     if (verb !== 'version') expect(help.stdout).toContain('\nExamples:\n');
   });
 
+  test.each([
+    ['serve', 'containerd'],
+    ...['ls', 'tree', 'usage', 'orphans'].map((verb) => ['snapshots', verb] as const),
+  ] as const)('of %s %s says what it does, with its options and the global ones', (family, verb) => {
+    const help = layerstore.run(family, verb, '--help');
+    expect(help.code).toBe(0);
+    expect(help.stdout).toMatch(new RegExp(`^Usage: layerstore ${family} ${verb}`));
+    for (const text of ['--root <dir>', '\nExamples:\n']) expect(help.stdout).toContain(text);
+    expect(layerstore.run('help', family, verb).stdout).toBe(help.stdout);
+    expect(layerstore.run(family, '--help').stdout).toMatch(new RegExp(`^ +${verb}\\b`, 'm'));
+  });
+
   test.each(layerVerbs)('of layer %s says what it does, and how the home is named', (verb) => {
     const help = layerstore.run('layer', verb, '--help');
     expect(help.code).toBe(0);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { nextChainId, digestOf } from '@layerstore/core';
 import { labelChanges } from './field-mask.js';
-import { claimedChainId, idMaps, mapped, refuseQuota } from './labels.js';
+import { claimedChainId, idMaps, mappedOwner, refuseQuota } from './labels.js';
 import { apiMounts } from './mounts.js';
 
 const [one, two] = [digestOf('one'), digestOf('two')];
@@ -21,15 +21,19 @@ describe('labels of a snapshot', () => {
       'containerd.io/snapshot/uidmapping': '0:100000:1000,1000:5000:1',
       'containerd.io/snapshot/gidmapping': '0:200000:65536',
     })!;
-    expect([0, 999, 1000, 1001].map((id) => mapped(maps.uid, id))).toEqual([100000, 100999, 5000, 100000]);
-    expect(mapped(maps.gid, 5)).toBe(200005);
+    expect(mappedOwner(maps, { uid: 0, gid: 0 })).toEqual({ uid: 100000, gid: 200000 });
+    expect(mappedOwner(maps, { uid: 1000, gid: 5 })).toEqual({ uid: 5000, gid: 200005 });
+    expect(mappedOwner(maps, { uid: 1001, gid: 5 })).toEqual({ uid: 100000, gid: 200000 });
     expect(idMaps({})).toBeUndefined();
   });
 
-  it.each(['0:1', '0:1:2:3', 'a:b:c', '0:1:2,', '-1:0:1', '0:0:99999999999', ''])('refuse %j as a map', (text) => {
-    const labels = { 'containerd.io/snapshot/uidmapping': text, 'containerd.io/snapshot/gidmapping': '0:0:1' };
-    expect(() => idMaps(labels)).toThrow('is not an id map');
-  });
+  it.each(['0:1', '0:1:2:3', 'a:b:c', '0:1:2,', '-1:0:1', '0:0:99999999999', '1:0:1', '0:0:0', '0:0:9,5:100:9', ''])(
+    'refuse %j as a map',
+    (text) => {
+      const labels = { 'containerd.io/snapshot/uidmapping': text, 'containerd.io/snapshot/gidmapping': '0:0:1' };
+      expect(() => idMaps(labels)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }));
+    },
+  );
 
   it('refuse one map without the other, and a quota that nothing would keep', () => {
     expect(() => idMaps({ 'containerd.io/snapshot/uidmapping': '0:0:1' })).toThrow('one of the two id maps is missing');

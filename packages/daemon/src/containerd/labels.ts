@@ -1,5 +1,17 @@
 /** Labels by which containerd and its clients tell a snapshotter more than the call itself says. */
-import { isDigest, nextChainId, StoreError, type ChainId } from '@layerstore/core';
+import {
+  checkIdMaps,
+  hasCode,
+  hostRoot,
+  isDigest,
+  nextChainId,
+  StoreError,
+  toHost,
+  type ChainId,
+  type IdMaps,
+  type IdRange,
+  type Owner,
+} from '@layerstore/core';
 import type { Labels } from '@layerstore/store';
 
 /** The chain ID that the snapshot will have; an unpacker sets it and takes `already exists` for "do not fetch this layer". */
@@ -22,44 +34,35 @@ export function claimedChainId(labels: Labels): ChainId | undefined {
   return isDigest(parent) ? nextChainId(parent, diffId) : parent === undefined || parent === '' ? diffId : undefined;
 }
 
-/** One line of /proc/PID/uid_map: ids from `container` on are shown for those from `host` on. */
-interface IdRange {
-  readonly container: number;
-  readonly host: number;
-  readonly length: number;
-}
-
-/** How a container's ids lie in the host's; `text` as the label has it. */
-export interface IdMap {
-  readonly text: string;
-  readonly ranges: readonly IdRange[];
-}
-
-export interface IdMaps {
-  readonly uid: IdMap;
-  readonly gid: IdMap;
+/** How a container's ids lie in the host's, and the same as the labels have it. */
+export interface LabelledIdMaps {
+  readonly maps: IdMaps;
+  readonly uidText: string;
+  readonly gidText: string;
 }
 
 /** @throws StoreError ERR_INVALID_ARGUMENT for labels that are no maps, or one map without the other */
-export function idMaps(labels: Labels): IdMaps | undefined {
-  const [uid, gid] = [labels[uidMappingLabel], labels[gidMappingLabel]];
-  if (uid === undefined && gid === undefined) return undefined;
-  if (uid === undefined || gid === undefined) {
+export function idMaps(labels: Labels): LabelledIdMaps | undefined {
+  const [uidText, gidText] = [labels[uidMappingLabel], labels[gidMappingLabel]];
+  if (uidText === undefined && gidText === undefined) return undefined;
+  if (uidText === undefined || gidText === undefined) {
     throw new StoreError('ERR_INVALID_ARGUMENT', 'one of the two id maps is missing', {
-      subject: uid === undefined ? uidMappingLabel : gidMappingLabel,
+      subject: `label ${uidText === undefined ? uidMappingLabel : gidMappingLabel}`,
     });
   }
-  return { uid: parseIdMap(uidMappingLabel, uid), gid: parseIdMap(gidMappingLabel, gid) };
+  const maps = { uids: ranges(uidMappingLabel, uidText), gids: ranges(gidMappingLabel, gidText) };
+  checkIdMaps(maps);
+  return { maps, uidText, gidText };
 }
 
-/** The host's id of a container's; that of the container's root for one outside the map. */
-export function mapped({ ranges }: IdMap, id: number): number {
-  const within = ({ container, length }: IdRange, wanted: number): boolean =>
-    wanted >= container && wanted < container + length;
-  const range = ranges.find((candidate) => within(candidate, id));
-  if (range !== undefined) return range.host + id - range.container;
-  const root = ranges.find((candidate) => within(candidate, 0));
-  return root === undefined ? id : root.host - root.container;
+/** The owner of a new upper's root: that of the parent's as the container sees it, its own root where it sees none. */
+export function mappedOwner({ maps }: LabelledIdMaps, parent: Owner): Owner {
+  try {
+    return toHost(maps, parent);
+  } catch (error) {
+    if (hasCode(error, 'ERR_ID_NOT_MAPPED')) return hostRoot(maps);
+    throw error;
+  }
 }
 
 /** @throws StoreError ERR_NOT_SUPPORTED for a label that asks for what no driver does */
@@ -72,16 +75,15 @@ export function refuseQuota(labels: Labels): void {
   });
 }
 
-function parseIdMap(label: string, text: string): IdMap {
-  const ranges = text.split(',').map((part) => {
-    const [, container, host, length] = /^(\d{1,10}):(\d{1,10}):(\d{1,10})$/.exec(part) ?? [];
-    if (length === undefined) {
+function ranges(label: string, text: string): IdRange[] {
+  return text.split(',').map((part) => {
+    const [, container, host, size] = /^(\d{1,10}):(\d{1,10}):(\d{1,10})$/.exec(part) ?? [];
+    if (size === undefined) {
       throw new StoreError('ERR_INVALID_ARGUMENT', `${JSON.stringify(text.slice(0, 200))} is not an id map`, {
         subject: `label ${label}`,
-        hint: 'a map is CONTAINER:HOST:LENGTH, several separated by commas',
+        hint: 'a map is CONTAINER:HOST:SIZE, several separated by commas',
       });
     }
-    return { container: Number(container), host: Number(host), length: Number(length) };
+    return { container: Number(container), host: Number(host), size: Number(size) };
   });
-  return { text, ranges };
 }

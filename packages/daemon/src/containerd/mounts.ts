@@ -16,7 +16,7 @@ export interface ApiMount {
  */
 export function apiMounts({ plan, labels }: SnapshotMount): ApiMount[] {
   const maps = idMaps(labels);
-  const mapping = maps === undefined ? [] : [`uidmap=${maps.uid.text}`, `gidmap=${maps.gid.text}`];
+  const mapping = maps === undefined ? [] : [`uidmap=${maps.uidText}`, `gidmap=${maps.gidText}`];
   return [mountOf(plan, mapping)];
 }
 

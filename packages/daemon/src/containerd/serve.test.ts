@@ -26,7 +26,7 @@ class SnapshotsClient implements Disposable {
     this.client = new Constructor(`unix:${socket}`, grpc.credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,
       'grpc.max_send_message_length': 16 << 20,
-    }) as unknown as Client & Record<string, unknown>;
+    });
   }
 
   call<Reply = Fields>(method: string, request: Fields = {}): Promise<Reply> {
@@ -241,12 +241,11 @@ describe.skipIf(!isRoot)('the snapshots service (needs root)', () => {
   it('gives up a call that takes too long, and answers the next one', async () => {
     const path = scratch.file('slow-socket');
     const slow = { ...options, name: 'slow', listen: { path }, bySnapshotter: {}, timeouts: { prepare: 1 } };
-    await using hasty = await startContainerdServer({
+    await using _hasty = await startContainerdServer({
       ...slow,
       observation: { ...options.observation, metrics: new ServerMetrics('slow') },
     });
     using impatient = new SnapshotsClient(path, 'layerstore');
-    void hasty;
     await expect(impatient.call('Prepare', { key: 'late' })).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
     await expect
       .poll(() =>

@@ -9,7 +9,7 @@ import type {
   SnapshotUsage,
 } from '@layerstore/store';
 import { snapshotFilter } from './filters/snapshot-filter.js';
-import { claimedChainId, idMaps, mapped, refuseQuota, snapshotRefLabel } from './labels.js';
+import { claimedChainId, idMaps, mappedOwner, refuseQuota, snapshotRefLabel } from './labels.js';
 import { apiMounts, type ApiMount } from './mounts.js';
 
 /** So many snapshots travel in one message of a List. */
@@ -175,7 +175,7 @@ export class SnapshotCalls {
 export function rootOwnerOf(labels: Labels): RootOwner | undefined {
   const maps = idMaps(labels);
   if (maps === undefined) return undefined;
-  return ({ uid, gid }) => ({ uid: mapped(maps.uid, uid), gid: mapped(maps.gid, gid) });
+  return (parent) => mappedOwner(maps, parent);
 }
 
 function preparedAs(prepared: PreparedSnapshot): Prepared {

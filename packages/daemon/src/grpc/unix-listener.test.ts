@@ -18,14 +18,13 @@ describe('UnixListener', () => {
   it('lets only its owner connect, whatever the umask, and takes its socket away', async () => {
     const before = process.umask(0);
     try {
-      await using listener = await UnixListener.listen({ path }, (connection) => void connection.end('hello'));
+      await using _listener = await UnixListener.listen({ path }, (connection) => void connection.end('hello'));
       expect(statSync(path).mode & 0o777).toBe(0o600);
       expect(readdirSync(scratch.path)).toEqual(['socket']);
       const connection = createConnection({ path });
       const [data] = (await once(connection, 'data')) as [Buffer];
       expect(data.toString()).toBe('hello');
       connection.destroy();
-      void listener;
     } finally {
       process.umask(before);
     }
@@ -33,9 +32,8 @@ describe('UnixListener', () => {
   });
 
   it('refuses to take the place of a server that answers', async () => {
-    await using first = await UnixListener.listen({ path }, (connection) => void connection.destroy());
+    await using _first = await UnixListener.listen({ path }, (connection) => void connection.destroy());
     await expect(UnixListener.listen({ path }, () => undefined)).rejects.toMatchObject({ code: 'ERR_BUSY' });
-    void first;
     expect(existsSync(path)).toBe(true);
   });
 
@@ -43,8 +41,7 @@ describe('UnixListener', () => {
     const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
     expect(() => execFileSync(process.execPath, ['-e', program], { stdio: 'ignore' })).toThrow();
     expect(existsSync(path)).toBe(true);
-    await using listener = await UnixListener.listen({ path }, () => undefined);
-    void listener;
+    await using _listener = await UnixListener.listen({ path }, () => undefined);
   });
 
   it.each([

@@ -1,12 +1,15 @@
 /** The entry of the thread that owns a root for the containerd server: its database, its driver, and the workers that it starts. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { toErrorRecord, type LogFields, type Logger } from '@layerstore/core';
+import { StoreError, toErrorRecord, type LogFields, type Logger } from '@layerstore/core';
 import { LayerStore } from '@layerstore/store';
 import { rootOwnerOf, SnapshotCalls } from '../containerd/snapshot-calls.js';
 import type { FromStore, StoreThreadOptions, ToStore } from '../containerd/store-messages.js';
 
 /** One for commits that wait for the disk, one to delete, one to measure. */
 const threads = 3;
+
+/** Drivers whose layers containerd can mount and unpack into by itself. */
+const served: readonly string[] = ['overlay2', 'vfs'];
 
 const port = parentPort;
 if (port === null) throw new Error('containerd-store.js runs in a worker thread only');
@@ -36,6 +39,7 @@ async function run(options: StoreThreadOptions): Promise<void> {
     ...(options.driver === undefined ? {} : { driver: options.driver }),
     ...(options.storageOptions === undefined ? {} : { storageOptions: options.storageOptions }),
   });
+  if (!served.includes(store.driverName)) await refuseDriver(store);
   const recovery = await store.snapshots.recover(rootOwnerOf);
   const calls = new SnapshotCalls(store);
   port?.on('message', (message: ToStore) => {
@@ -43,6 +47,15 @@ async function run(options: StoreThreadOptions): Promise<void> {
     else void answer(calls, message);
   });
   send({ kind: 'ready', driver: store.driverName, recovery });
+}
+
+async function refuseDriver(store: LayerStore): Promise<never> {
+  const { driverName, root } = store;
+  await store.close();
+  throw new StoreError('ERR_NOT_SUPPORTED', `containerd cannot use layers of the driver ${driverName}`, {
+    subject: root,
+    hint: `give a root with one of the drivers ${served.join(', ')}`,
+  });
 }
 
 async function answer(calls: SnapshotCalls, { id, method, argument }: ToStore & { kind: 'call' }): Promise<void> {

@@ -80,6 +80,7 @@ export class Overlay2Driver implements GraphDriver {
 
   async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
     if (!this.#records.exists(id)) {
+      this.#records.links.dropFor(id, undefined);
       await this.createReadWrite(id, { ...options, durability: 'synced' });
       return;
     }

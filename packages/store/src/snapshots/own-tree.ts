@@ -7,8 +7,9 @@ export async function ownTree(context: StoreContext, id: LayerId): Promise<strin
   const plan = await driver.plan(id, { readOnly: true });
   switch (plan.kind) {
     case 'overlay':
-    case 'aufs':
       return plan.lowers[0] ?? '';
+    case 'aufs':
+      return (await driver.applyTarget(id)).tree.path;
     case 'bind':
       return plan.source;
     case 'directory':

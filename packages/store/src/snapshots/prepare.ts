@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs';
-import { reachedStep, StoreError, type LayerId } from '@layerstore/core';
+import { reachedStep, StoreError, type LayerId, type Owner } from '@layerstore/core';
 import type { CreateReadWriteOptions, RootAttributes } from '@layerstore/drivers';
 import type { MountPlan } from '@layerstore/linux';
 import type { StoreContext } from '../context.js';
@@ -28,13 +28,8 @@ export interface PrepareOptions {
   readonly rootOwner?: RootOwner;
 }
 
-export interface Ownership {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** Gives the owner of a new upper's root, from that of the parent's. */
-export type RootOwner = (parent: Ownership) => Ownership;
+export type RootOwner = (parent: Owner) => Owner;
 
 /** A snapshot that was just made, and how it is mounted. */
 export interface PreparedSnapshot extends SnapshotMount {
@@ -115,7 +110,7 @@ async function rootAttributes(
   return { mode: 0o755, ...rootOwner(below) };
 }
 
-async function ownerOfRoot(context: StoreContext, layer: LayerId): Promise<Ownership> {
+async function ownerOfRoot(context: StoreContext, layer: LayerId): Promise<Owner> {
   const { uid, gid } = lstatSync(await ownTree(context, layer));
   return { uid, gid };
 }

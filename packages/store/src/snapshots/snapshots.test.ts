@@ -30,7 +30,13 @@ describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('snapshots on %s (needs root)
   const commit = (key: string, name: string) => store.snapshots.commit({ owner, key, name });
   /** Where programs write, without a mount. */
   const writable = (plan: MountPlan): string =>
-    plan.kind === 'directory' ? plan.path : plan.kind === 'overlay' ? plan.upper!.path : plan.source;
+    plan.kind === 'directory'
+      ? plan.path
+      : plan.kind === 'overlay'
+        ? plan.upper!.path
+        : plan.kind === 'bind'
+          ? plan.source
+          : '';
   const base = async (name: string): Promise<void> => {
     const { plan } = await prepare(`${name}-work`);
     writeFileSync(join(writable(plan), `of-${name}`), name);
