@@ -220,7 +220,9 @@ describe.skipIf(!isRoot)('the store on the command line (needs root)', () => {
   });
 
   test('is checked: damage sets the exit status', () => {
-    expect(layerstore.succeed('check')).toBe('sound (layers: 3, verified: 0, images: 1, containers: 0)\n');
+    expect(layerstore.succeed('check')).toBe(
+      'sound (layers: 3, verified: 0, images: 1, containers: 0, snapshots: 0)\n',
+    );
     expect(layerstore.succeed('check', '--verify')).toContain('verified: 3');
     const [details] = layerstore.json('inspect', 'test') as ImageDetails[];
     const damaged = details?.layerList[0]?.cacheId ?? '';

@@ -61,7 +61,9 @@ export class KilledRounds implements AsyncDisposable {
     const found = this.#disagreements();
     const names = containerd.ctr('images', 'ls', '-q').trim().split('\n');
     containerd.ctr('images', 'rm', '--sync', ...names);
-    for (const key of this.#keysOf('default/')) containerd.ctr('snapshots', '--snapshotter', 'layerstore', 'rm', key);
+    // A killed import leaves a lease, which keeps what it had prepared for a day.
+    const leases = containerd.ctr('leases', 'ls', '-q').trim();
+    if (leases !== '') containerd.ctr('leases', 'rm', '--sync', ...leases.split('\n'));
     containerd.ctr('images', 'import', '--snapshotter', 'layerstore', this.archives[0] ?? '');
     containerd.ctr('images', 'rm', '--sync', ...containerd.ctr('images', 'ls', '-q').trim().split('\n'));
     const left = this.#listed();
@@ -78,9 +80,16 @@ export class KilledRounds implements AsyncDisposable {
     return this.layerstore.json('snapshots', 'ls') as Listed[];
   }
 
-  #keysOf(prefix: string): string[] {
+  #keys(): string[] {
     const listed = this.containerd.ctr('snapshots', '--snapshotter', 'layerstore', 'ls').trim().split('\n').slice(1);
-    return prefix === '' ? [] : listed.map((line) => line.split(/\s+/)[0] ?? '').filter((key) => key !== '');
+    return listed.map((line) => line.split(/\s+/)[0] ?? '').filter((key) => key !== '');
+  }
+
+  /** Asked twice, because containerd collects garbage between the two lists. */
+  #unknownKeys(): string[] {
+    const keys = this.#keys();
+    const known = this.#listed();
+    return keys.filter((key) => !known.some((listed) => listed.key.endsWith(`/${key}`)));
   }
 
   /** Ids grow and are never given to another snapshot, whatever dies. */
@@ -108,9 +117,7 @@ export class KilledRounds implements AsyncDisposable {
     if (missing.length > 0) found.push({ what: 'snapshots without directory', detail: missing });
     const mounts = mountsBelow(this.server.root);
     if (mounts.length > 0) found.push({ what: 'mounts leaked', detail: mounts });
-    const unknown = this.#keysOf('default/').filter(
-      (key) => !this.#listed().some((listed) => listed.key.endsWith(`/${key}`)),
-    );
+    const unknown = this.#unknownKeys().filter((key) => this.#unknownKeys().includes(key));
     if (unknown.length > 0) found.push({ what: 'containerd has snapshots that layerstore does not', detail: unknown });
     return found;
   }

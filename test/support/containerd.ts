@@ -175,17 +175,20 @@ export class Containerd implements AsyncDisposable {
     }
   }
 
-  /** Waits until calls reach a server that has started anew: containerd dials again after a pause. */
+  /** Waits until calls reach a server that has started anew: containerd dials again after a pause, and answers lists of nothing by itself. */
   async reach(snapshotter: string): Promise<void> {
+    const snapshots = ['snapshots', '--snapshotter', snapshotter];
+    const key = `reach-${Math.random().toString(36).slice(2)}`;
     for (let tries = 0; ; tries += 1) {
       try {
-        this.ctr('snapshots', '--snapshotter', snapshotter, 'ls');
-        return;
+        this.ctr(...snapshots, 'prepare', key);
+        break;
       } catch (error) {
         if (tries > 100) throw error;
         await delay(100);
       }
     }
+    this.ctr(...snapshots, 'rm', key);
   }
 
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
