@@ -9,6 +9,7 @@ export default defineConfig(({ mode }) => ({
     testTimeout: mode === 'soak' ? 3_600_000 : 300_000,
     hookTimeout: 300_000,
     maxWorkers: 2,
+    setupFiles: ['scripts/property-seed.mjs'],
     reporters: ['default', new SummaryReporter()],
   },
 }));
