@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDirectory, listOptional } from './home/optional-file.js';
+import { unsharedDirectory } from './overlay/unshared-layers.js';
 import { isDriverName, type DriverName } from './registry.js';
 
 /** What tells a home of a driver from every other directory. */
@@ -10,7 +11,10 @@ const marks: readonly (readonly [name: string, marked: (home: string) => boolean
   ['vfs', (home) => isDirectory(join(home, 'dir'))],
   [
     'overlay',
-    (home) => listOptional(home).some((entry) => entry.isDirectory() && isOverlayLayer(join(home, entry.name))),
+    (home) =>
+      listOptional(home).some((entry) => entry.isDirectory() && isOverlayLayer(join(home, entry.name))) ||
+      // Docker's home without layers is an empty directory; ours still has its records.
+      isDirectory(join(home, '.layerstore', unsharedDirectory)),
   ],
 ];
 

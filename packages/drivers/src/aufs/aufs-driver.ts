@@ -3,19 +3,13 @@
  * same name keeps ({@link LayerRecords} has the picture); it is opened, mounted and written without an aufs kernel as well.
  */
 import { readdirSync } from 'node:fs';
-import { fromSystemError, StoreError, type IdMaps, type LayerId, type Logger } from '@layerstore/core';
+import { fromSystemError, StoreError, type LayerId, type Logger } from '@layerstore/core';
 import type { DiffSource } from '@layerstore/archive';
 import { MAX_AUFS_BRANCHES, type MountPlan } from '@layerstore/linux';
-import type {
-  Abilities,
-  ApplyTarget,
-  CreateOptions,
-  CreateReadWriteOptions,
-  GraphDriver,
-  PlanOptions,
-} from '../driver.js';
-import { checkStorageOptions } from '../driver-options.js';
+import type { Abilities, ApplyTarget, PlanOptions } from '../driver.js';
+import { checkStorageOptions, type StorageOptions } from '../driver-options.js';
 import type { Home } from '../home/home.js';
+import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import type { ChosenEngine } from './engine.js';
 import type { LayerFolders } from './layer-folders.js';
 import type { LayerRecords } from './layer-records.js';
@@ -38,11 +32,8 @@ export interface AufsParts {
   readonly logger: Logger | undefined;
 }
 
-export class AufsDriver implements GraphDriver {
+export class AufsDriver extends HomeDriver {
   readonly name = 'aufs';
-  readonly home: string;
-  readonly state: string;
-  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities = {
     independentLayers: true,
     nativeDiff: true,
@@ -52,37 +43,10 @@ export class AufsDriver implements GraphDriver {
   };
 
   constructor(private readonly parts: AufsParts) {
-    this.home = parts.home.path;
-    this.state = parts.home.state;
-    this.idMaps = parts.home.idMaps;
+    super(parts.home);
   }
 
-  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    const { records, folders, home } = this.parts;
-    const directory = records.path('diff', id);
-    try {
-      home.requireWritable(id);
-      const parents = options.parent === undefined ? [] : this.#stackOver(options.parent);
-      if (records.exists(id) || !(await folders.make(id, parents))) this.#acceptUntouched(id, options.parent);
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    checkStorageOptions(options.storageOptions, {
-      driver: this.name,
-      ignored: [],
-      refused: { size: 'aufs has no quotas' },
-    });
-    await this.create(id, options);
-  }
-
-  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    if (!(await this.exists(id))) await this.createReadWrite(id, options);
-  }
-
-  async remove(id: LayerId): Promise<void> {
+  override async remove(id: LayerId): Promise<void> {
     const { records, folders, home } = this.parts;
     const directory = records.path('diff', id);
     home.requireWritable(id);
@@ -91,10 +55,6 @@ export class AufsDriver implements GraphDriver {
     } catch (error) {
       throw fromSystemError(error, directory);
     }
-  }
-
-  async exists(id: LayerId): Promise<boolean> {
-    return Promise.resolve(this.parts.records.exists(id));
   }
 
   async parent(id: LayerId): Promise<LayerId | undefined> {
@@ -128,7 +88,7 @@ export class AufsDriver implements GraphDriver {
     return this.parts.plans.describe(id, options);
   }
 
-  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
+  override async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
     try {
       return await this.parts.plans.prepare(id, options);
     } catch (error) {
@@ -136,7 +96,7 @@ export class AufsDriver implements GraphDriver {
     }
   }
 
-  async closeView(id: LayerId): Promise<void> {
+  override async closeView(id: LayerId): Promise<void> {
     const { home, forms, folders } = this.parts;
     if (home.readOnly || !this.parts.records.exists(id)) return;
     try {
@@ -148,14 +108,29 @@ export class AufsDriver implements GraphDriver {
     }
   }
 
-  mountPoint(id: LayerId): string {
-    const own = this.parts.records.path('mnt', id);
-    return this.parts.home.readOnly ? this.parts.home.viewPoint(id) : own;
+  protected directory(id: LayerId): string {
+    return this.parts.records.path('diff', id);
   }
 
-  async applyTarget(id: LayerId): Promise<ApplyTarget> {
-    const { home, records, forms, shadows } = this.parts;
-    home.requireWritable(id);
+  protected ownMountPoint(id: LayerId): string {
+    return this.parts.records.path('mnt', id);
+  }
+
+  protected override isThere(id: LayerId): boolean {
+    return this.parts.records.exists(id);
+  }
+
+  protected override sizeLimit(options: StorageOptions | undefined): undefined {
+    checkStorageOptions(options, { driver: this.name, ignored: [], refused: { size: 'aufs has no quotas' } });
+  }
+
+  protected async make(id: LayerId, { parent }: NewLayer): Promise<boolean> {
+    this.parts.home.requireWritable(id);
+    return this.parts.folders.make(id, parent === undefined ? [] : this.#stackOver(parent));
+  }
+
+  protected async targetOf(id: LayerId): Promise<ApplyTarget> {
+    const { records, forms, shadows } = this.parts;
     const parents = records.parents(id);
     // One that was left in overlay form by a dead process takes archives only in its own.
     if (forms.formOf(id) === 'overlay') await forms.close(id);
@@ -164,7 +139,7 @@ export class AufsDriver implements GraphDriver {
     return { tree: tree.dialect === 'aufs' ? { ...tree, markerList: shadows.markerList(id) } : tree, lowers };
   }
 
-  async finishApply(id: LayerId): Promise<void> {
+  override async finishApply(id: LayerId): Promise<void> {
     this.parts.records.requireLayer(id);
     return Promise.resolve();
   }
@@ -177,7 +152,7 @@ export class AufsDriver implements GraphDriver {
     return { upper: await plans.tree(id), lowers: await plans.trees(parents) };
   }
 
-  async cleanup(): Promise<void> {
+  override async cleanup(): Promise<void> {
     const { home, forms, folders, shadows, shortNames, logger } = this.parts;
     if (!home.readOnly) {
       await forms.closeAll((id, error) => {
@@ -185,7 +160,7 @@ export class AufsDriver implements GraphDriver {
       });
       await folders.sweep();
     }
-    await home.sweep();
+    await super.cleanup();
     await shadows.sweep(this.parts.records.list());
     shortNames.sweep();
   }
@@ -201,15 +176,11 @@ export class AufsDriver implements GraphDriver {
     );
   }
 
-  /** @throws StoreError ERR_EXISTS unless the layer is as {@link create} would leave it */
-  #acceptUntouched(id: LayerId, parent: LayerId | undefined): void {
+  protected differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined {
     const { records } = this.parts;
     const direct = records.parents(id)[0];
-    let reason: string | undefined;
-    if (direct !== parent) reason = `over ${direct ?? 'no parent'}`;
-    else if (records.children.of(id) !== undefined) reason = 'with a child';
-    else if (readdirSync(records.path('diff', id)).length > 0) reason = 'with content';
-    if (reason === undefined) return;
-    throw new StoreError('ERR_EXISTS', `a layer of this name exists, ${reason}`, { subject: id });
+    if (direct !== parent) return `over ${direct ?? 'no parent'}`;
+    if (records.children.of(id) !== undefined) return 'with a child';
+    return readdirSync(records.path('diff', id)).length > 0 ? 'with content' : undefined;
   }
 }

@@ -16,7 +16,7 @@ import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { syncFile, type MountPlan, type OverlayPlan } from '@layerstore/linux';
 import type { Abilities, ApplyTarget, PlanOptions } from '../driver.js';
 import { checkStorageOptions, type DriverOptions } from '../driver-options.js';
-import { HomeDriver } from '../home/home-driver.js';
+import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import { Home, makeDirectory, makeFile } from '../home/home.js';
 import { isDirectory, listOptional, readOptional } from '../home/optional-file.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
@@ -78,7 +78,7 @@ export class PlainDriver extends HomeDriver {
     return join(this.directory(id), 'merged');
   }
 
-  protected async make(id: LayerId, parent: LayerId | undefined): Promise<boolean> {
+  protected async make(id: LayerId, { parent }: NewLayer): Promise<boolean> {
     const depth = parent === undefined ? 1 : 1 + this.#stack(parent).length;
     if (depth > this.abilities.maxDepth) {
       throw new StoreError('ERR_MAX_DEPTH', `a stack has at most ${this.abilities.maxDepth} layers`, { subject: id });

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { fromSystemError, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
 import type { DiffSource } from '@layerstore/archive';
 import type { MountPlan } from '@layerstore/linux';
@@ -10,10 +9,15 @@ import type {
   GraphDriver,
   PlanOptions,
 } from '../driver.js';
-import { checkStorageOptions, noProjectQuotas, type StorageOptionRules } from '../driver-options.js';
+import { checkStorageOptions, noProjectQuotas, type StorageOptions } from '../driver-options.js';
 import type { Home } from './home.js';
-import { refuseInUse } from './in-use.js';
 import { isDirectory } from './optional-file.js';
+
+/** What a layer is made with. */
+export interface NewLayer extends CreateReadWriteOptions {
+  /** In bytes. */
+  readonly sizeLimit: number | undefined;
+}
 
 /**
  * What the drivers have in common that keep a layer in one directory: how layers are made, made again, refused and removed, and what
@@ -44,33 +48,18 @@ export abstract class HomeDriver implements GraphDriver {
   /** Where a layer is mounted in a home that may be written. */
   protected abstract ownMountPoint(id: LayerId): string;
   /** Makes a layer over one that is there. @returns false when another process has made it meanwhile */
-  protected abstract make(id: LayerId, parent: LayerId | undefined): Promise<boolean>;
+  protected abstract make(id: LayerId, layer: NewLayer): Promise<boolean>;
   /** How a layer differs from what {@link make} leaves, as the end of a sentence; `undefined` for one that is untouched. */
   protected abstract differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined;
   /** {@link applyTarget} of a layer that may be written. */
-  protected abstract targetOf(id: LayerId): ApplyTarget;
-  /** What `--storage-opt` of a single layer may hold. */
-  protected readonly layerOptions: Omit<StorageOptionRules, 'driver'> = {
-    ignored: [],
-    refused: { size: noProjectQuotas },
-  };
+  protected abstract targetOf(id: LayerId): ApplyTarget | Promise<ApplyTarget>;
 
   async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    const directory = this.directory(id);
-    try {
-      if (options.parent !== undefined) this.requireLayer(options.parent);
-      if (!existsSync(directory) && (await this.make(id, options.parent))) return;
-      const difference = this.differsFromNew(id, options.parent);
-      if (difference === undefined) return;
-      throw new StoreError('ERR_EXISTS', `a layer of this name exists, ${difference}`, { subject: id });
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
+    await this.#create(id, { ...options, sizeLimit: undefined });
   }
 
   async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    checkStorageOptions(options.storageOptions, { driver: this.name, ...this.layerOptions });
-    await this.create(id, options);
+    await this.#create(id, { ...options, sizeLimit: this.sizeLimit(options.storageOptions) });
   }
 
   /** Layers are synced when they are made, so one that is there is whole. */
@@ -81,16 +70,14 @@ export abstract class HomeDriver implements GraphDriver {
   async remove(id: LayerId): Promise<void> {
     const directory = this.directory(id);
     try {
-      if (!existsSync(directory)) return;
-      refuseInUse(id, this.mountPoint(id));
-      await this.directories.retire(id, directory, this.namesOf(id));
+      if (this.isThere(id)) await this.directories.retire(id, directory, this.namesOf(id));
     } catch (error) {
       throw fromSystemError(error, directory);
     }
   }
 
   async exists(id: LayerId): Promise<boolean> {
-    return Promise.resolve(isDirectory(this.directory(id)));
+    return Promise.resolve(this.isThere(id));
   }
 
   async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
@@ -110,7 +97,7 @@ export abstract class HomeDriver implements GraphDriver {
 
   async applyTarget(id: LayerId): Promise<ApplyTarget> {
     this.directories.requireWritable(id);
-    return Promise.resolve(this.targetOf(id));
+    return this.targetOf(id);
   }
 
   async finishApply(id: LayerId): Promise<void> {
@@ -121,6 +108,16 @@ export abstract class HomeDriver implements GraphDriver {
     await this.directories.sweep();
   }
 
+  /** Reads what `--storage-opt` of a single layer holds; a driver with limits gives bytes. */
+  protected sizeLimit(options: StorageOptions | undefined): number | undefined {
+    checkStorageOptions(options, { driver: this.name, ignored: [], refused: { size: noProjectQuotas } });
+    return undefined;
+  }
+
+  protected isThere(id: LayerId): boolean {
+    return isDirectory(this.directory(id));
+  }
+
   /** Drops what else names a layer, when its directory is gone. */
   protected namesOf(_id: LayerId): (() => void) | undefined {
     return undefined;
@@ -128,8 +125,20 @@ export abstract class HomeDriver implements GraphDriver {
 
   /** @returns the layer's directory @throws StoreError ERR_LAYER_NOT_FOUND */
   protected requireLayer(id: LayerId): string {
-    const directory = this.directory(id);
-    if (isDirectory(directory)) return directory;
+    if (this.isThere(id)) return this.directory(id);
     throw new StoreError('ERR_LAYER_NOT_FOUND', `there is no such layer in ${this.home}`, { subject: id });
+  }
+
+  async #create(id: LayerId, layer: NewLayer): Promise<void> {
+    const directory = this.directory(id);
+    try {
+      if (layer.parent !== undefined) this.requireLayer(layer.parent);
+      if (!this.isThere(id) && (await this.make(id, layer))) return;
+      const difference = this.differsFromNew(id, layer.parent);
+      if (difference === undefined) return;
+      throw new StoreError('ERR_EXISTS', `a layer of this name exists, ${difference}`, { subject: id });
+    } catch (error) {
+      throw fromSystemError(error, directory);
+    }
   }
 }

@@ -9,19 +9,12 @@
  */
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, parseLayerId, reachedStep, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
+import { fromSystemError, reachedStep, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
 import { syncDirectory, syncFile, type MountPlan } from '@layerstore/linux';
-import type {
-  Abilities,
-  ApplyTarget,
-  CreateOptions,
-  CreateReadWriteOptions,
-  GraphDriver,
-  PlanOptions,
-} from '../driver.js';
-import { checkStorageOptions, noProjectQuotas } from '../driver-options.js';
+import type { Abilities, ApplyTarget, PlanOptions } from '../driver.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
+import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import { refuseInUse } from '../home/in-use.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
 import { contextOption, readOnlyOptions } from '../overlay2/mount-options.js';
@@ -36,11 +29,8 @@ export interface OverlayParts {
   readonly supportsDirectoryTypes: boolean;
 }
 
-export class OverlayDriver implements GraphDriver {
+export class OverlayDriver extends HomeDriver {
   readonly name = 'overlay';
-  readonly home: string;
-  readonly state: string;
-  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities = {
     independentLayers: false,
     nativeDiff: false,
@@ -48,55 +38,13 @@ export class OverlayDriver implements GraphDriver {
     quota: false,
     maxDepth: Infinity,
   };
-  readonly #home: Home;
   readonly #records: OverlayRecords;
   readonly #unshared: UnsharedLayers;
 
   constructor(private readonly parts: OverlayParts) {
-    this.#home = parts.home;
-    this.home = parts.home.path;
-    this.state = parts.home.state;
-    this.idMaps = parts.home.idMaps;
+    super(parts.home);
     this.#records = new OverlayRecords(parts.home.path);
     this.#unshared = new UnsharedLayers(parts.home.state);
-  }
-
-  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    const directory = this.#records.directory(id);
-    try {
-      const below = options.parent === undefined ? undefined : this.#records.read(options.parent);
-      if (this.#records.exists(id)) this.#acceptUntouched(id, options.parent, below);
-      else await this.#make(id, options.parent, below);
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    checkStorageOptions(options.storageOptions, {
-      driver: this.name,
-      ignored: [],
-      refused: { size: noProjectQuotas },
-    });
-    await this.create(id, options);
-  }
-
-  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    if (!(await this.exists(id))) await this.createReadWrite(id, options);
-  }
-
-  async remove(id: LayerId): Promise<void> {
-    const directory = this.#records.directory(id);
-    try {
-      if (!this.#records.exists(id)) return;
-      await this.#home.retire(id, directory, () => this.#unshared.drop(id));
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async exists(id: LayerId): Promise<boolean> {
-    return Promise.resolve(this.#records.exists(id));
   }
 
   /** Docker records the layer whose tree lies below; a layer that is complete no longer tells what it came from. */
@@ -125,7 +73,7 @@ export class OverlayDriver implements GraphDriver {
 
   async status(): Promise<readonly (readonly [string, string])[]> {
     return Promise.resolve([
-      ['Backing Filesystem', this.#home.backingFileSystem],
+      ['Backing Filesystem', this.directories.backingFileSystem],
       ['Supports d_type', String(this.parts.supportsDirectoryTypes)],
       ['Mount Options', this.parts.mountOptions.join(',')],
       ['Mount Engine', 'kernel overlay'],
@@ -137,7 +85,7 @@ export class OverlayDriver implements GraphDriver {
   /** A tree that other layers may share is shown read-only, whatever is asked for. */
   async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
     const layer = this.#records.read(id);
-    const readOnly = options.readOnly === true || this.#home.readOnly;
+    const readOnly = options.readOnly === true || this.directories.readOnly;
     if (layer.form === 'complete') {
       const writable = !readOnly && this.#unshared.has(id);
       return Promise.resolve(
@@ -149,38 +97,21 @@ export class OverlayDriver implements GraphDriver {
     return Promise.resolve({
       kind: 'overlay',
       lowers: readOnly ? [layer.upper, layer.lowerRoot] : [layer.lowerRoot],
-      ...(readOnly ? {} : { upper: this.#home.upper(layer.upper, layer.work) }),
+      ...(readOnly ? {} : { upper: this.directories.upper(layer.upper, layer.work) }),
       options: label === '' ? mountOptions : [...mountOptions, contextOption(label)],
     });
   }
 
-  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
-    const plan = await this.plan(id, options);
-    if (this.#home.readOnly) this.#home.makeViewDirectory();
-    return plan;
-  }
-
-  async closeView(id: LayerId): Promise<void> {
-    parseLayerId(id);
-    return Promise.resolve();
-  }
-
-  mountPoint(id: LayerId): string {
-    const own = this.#records.file(id, 'merged');
-    return this.#home.readOnly ? this.#home.viewPoint(id) : own;
-  }
-
   /** A layer over one that is no image starts with content, to which an archive can be applied through the view only. */
-  async applyTarget(id: LayerId): Promise<ApplyTarget> {
-    this.#home.requireWritable(id);
+  protected targetOf(id: LayerId): ApplyTarget {
     const layer = this.#records.read(id);
-    if (layer.form === 'complete') return Promise.resolve({ tree: this.#tree(layer.root), lowers: [] });
+    if (layer.form === 'complete') return { tree: this.#tree(layer.root), lowers: [] };
     const target = { tree: this.#changes(layer.upper), lowers: [this.#tree(layer.lowerRoot)] };
-    return Promise.resolve(readdirSync(layer.upper).length === 0 ? target : { ...target, through: 'view' });
+    return readdirSync(layer.upper).length === 0 ? target : { ...target, through: 'view' };
   }
 
   /** Gives an image's layer its complete tree, by one rename; the view is the same before and after. */
-  async finishApply(id: LayerId): Promise<void> {
+  override async finishApply(id: LayerId): Promise<void> {
     const directory = this.#records.directory(id);
     try {
       const layer = this.#records.read(id);
@@ -197,26 +128,36 @@ export class OverlayDriver implements GraphDriver {
     return Promise.resolve(this.#inPlace(layer, below));
   }
 
-  async cleanup(): Promise<void> {
-    if (!this.#home.readOnly) {
+  override async cleanup(): Promise<void> {
+    if (!this.directories.readOnly) {
       for (const id of this.#records.list()) await this.#dropRest(id);
       this.#unshared.sweep((id) => this.#records.exists(id));
     }
-    await this.#home.sweep();
+    await super.cleanup();
   }
 
-  async #make(id: LayerId, parent: LayerId | undefined, below: OverlayLayer | undefined): Promise<void> {
-    const made = await this.#home.publish(id, this.#records.directory(id), async (directory) => {
-      setOwnership(directory, 0o700, this.#home.rootOwner);
-      if (parent === undefined || below === undefined) this.#buildBase(id, directory);
-      else await this.#buildChanges(directory, parent, below);
+  protected directory(id: LayerId): string {
+    return this.#records.directory(id);
+  }
+
+  protected ownMountPoint(id: LayerId): string {
+    return this.#records.file(id, 'merged');
+  }
+
+  protected override namesOf(id: LayerId): () => void {
+    return () => this.#unshared.drop(id);
+  }
+
+  protected async make(id: LayerId, { parent }: NewLayer): Promise<boolean> {
+    return this.directories.publish(id, this.#records.directory(id), async (directory) => {
+      setOwnership(directory, 0o700, this.directories.rootOwner);
+      if (parent === undefined) this.#buildBase(id, directory);
+      else await this.#buildChanges(directory, parent, this.#records.read(parent));
     });
-    // Another process has made a layer of this name meanwhile.
-    if (!made) this.#acceptUntouched(id, parent, below);
   }
 
   #buildBase(id: LayerId, directory: string): void {
-    makeDirectory(join(directory, 'root'), 0o755, this.#home.rootOwner);
+    makeDirectory(join(directory, 'root'), 0o755, this.directories.rootOwner);
     syncFile(join(directory, 'root'));
     syncFile(directory);
     this.#unshared.add(id);
@@ -235,36 +176,34 @@ export class OverlayDriver implements GraphDriver {
       // Before the child is visible: when it is complete, it shares the files.
       this.#unshared.drop(parent);
     } else {
-      await this.#home.trees.copy(below.upper, upper);
-      await this.#home.trees.sync(upper);
+      await this.directories.trees.copy(below.upper, upper);
+      await this.directories.trees.sync(upper);
     }
-    makeDirectory(work, 0o700, this.#home.rootOwner);
+    makeDirectory(work, 0o700, this.directories.rootOwner);
     makeFile(lowerId, below.form === 'complete' ? parent : below.lower, 0o600);
     for (const path of [upper, work, lowerId, directory]) syncFile(path);
   }
 
-  /** @throws StoreError ERR_EXISTS unless the layer is as {@link create} would leave it */
-  #acceptUntouched(id: LayerId, parent: LayerId | undefined, below: OverlayLayer | undefined): void {
+  protected differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined {
     const layer = this.#records.read(id);
+    const below = parent === undefined ? undefined : this.#records.read(parent);
     if (below === undefined) {
-      if (layer.form === 'complete' && this.#unshared.has(id) && readdirSync(layer.root).length === 0) return;
+      if (layer.form === 'complete' && this.#unshared.has(id) && readdirSync(layer.root).length === 0) return undefined;
     } else if (layer.form === 'changes') {
       const expected = below.form === 'complete' ? parent : below.lower;
       const untouched = below.form === 'complete' ? readdirSync(layer.upper).length === 0 : sameChanges(layer, below);
-      if (layer.lower === expected && untouched) return;
+      if (layer.lower === expected && untouched) return undefined;
     }
-    throw new StoreError('ERR_EXISTS', 'a layer of this name exists, over another parent or with content', {
-      subject: id,
-    });
+    return 'over another parent or with content';
   }
 
   async #complete(id: LayerId, layer: ChangesLayer): Promise<void> {
     const directory = this.#records.directory(id);
     refuseInUse(id, directory);
-    await using staged = await this.#home.staging.enter();
+    await using staged = await this.directories.staging.enter();
     const root = staged.entry('root');
-    await this.#home.trees.linkView([this.#changes(layer.upper), this.#tree(layer.lowerRoot)], root);
-    await this.#home.trees.sync(root);
+    await this.directories.trees.linkView([this.#changes(layer.upper), this.#tree(layer.lowerRoot)], root);
+    await this.directories.trees.sync(root);
     reachedStep('driver.complete.built', id);
     renameSync(root, this.#records.file(id, 'root'));
     syncDirectory(directory);
@@ -282,7 +221,7 @@ export class OverlayDriver implements GraphDriver {
   }
 
   async #delete(path: string): Promise<void> {
-    await using _taken = await this.#home.staging.takeIn(path);
+    await using _taken = await this.directories.staging.takeIn(path);
   }
 
   /** Complete trees, and changes over exactly this parent, are compared where they lie; anything else through views. */
@@ -296,11 +235,11 @@ export class OverlayDriver implements GraphDriver {
   }
 
   #tree(path: string): LayerTree {
-    return this.#home.tree(path, 'complete');
+    return this.directories.tree(path, 'complete');
   }
 
   #changes(path: string): LayerTree {
-    return this.#home.tree(path, 'overlay');
+    return this.directories.tree(path, 'overlay');
   }
 }
 

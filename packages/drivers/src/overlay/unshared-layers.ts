@@ -14,11 +14,14 @@ import { isLayerId, type LayerId } from '@layerstore/core';
 import { syncDirectory } from '@layerstore/linux';
 import { listOptional } from '../home/optional-file.js';
 
+/** Its name in the state directory. */
+export const unsharedDirectory = 'unshared';
+
 export class UnsharedLayers {
   readonly #path: string;
 
   constructor(state: string) {
-    this.#path = join(state, 'unshared');
+    this.#path = join(state, unsharedDirectory);
   }
 
   has(id: LayerId): boolean {

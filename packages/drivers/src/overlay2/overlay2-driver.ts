@@ -6,17 +6,12 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, parseLayerId, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
+import { fromSystemError, StoreError, type LayerId } from '@layerstore/core';
 import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { syncFile, type MountPlan } from '@layerstore/linux';
-import type {
-  Abilities,
-  ApplyTarget,
-  CreateOptions,
-  CreateReadWriteOptions,
-  GraphDriver,
-  PlanOptions,
-} from '../driver.js';
+import type { Abilities, ApplyTarget, CreateReadWriteOptions, PlanOptions } from '../driver.js';
+import type { StorageOptions } from '../driver-options.js';
+import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import type { SizeLimits } from '../home/size-limits.js';
 import { copyRootAttributes, setRootAttributes } from '../home/root-attributes.js';
@@ -38,27 +33,20 @@ export interface Overlay2Parts {
   readonly records?: 'checked' | 'remembered';
 }
 
-interface NewLayer extends CreateReadWriteOptions {
+interface NamedLayer extends NewLayer {
   readonly shortName: string;
   /** Short names of what lies below, uppermost first. */
   readonly lower: readonly string[];
-  /** In bytes. */
-  readonly sizeLimit: number | undefined;
 }
 
-export class Overlay2Driver implements GraphDriver {
+export class Overlay2Driver extends HomeDriver {
   readonly name = 'overlay2';
-  readonly home: string;
-  readonly state: string;
-  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities;
   readonly #records: LayerRecords;
   readonly #owners: StoredOwners;
 
   constructor(private readonly parts: Overlay2Parts) {
-    this.home = parts.home.path;
-    this.state = parts.home.state;
-    this.idMaps = parts.home.idMaps;
+    super(parts.home);
     this.abilities = {
       independentLayers: true,
       nativeDiff: true,
@@ -70,15 +58,7 @@ export class Overlay2Driver implements GraphDriver {
     this.#owners = new StoredOwners(parts.home, (id) => this.#records.directory(id));
   }
 
-  async create(id: LayerId, { parent }: CreateOptions = {}): Promise<void> {
-    await this.#create(id, parent === undefined ? {} : { parent }, undefined);
-  }
-
-  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    await this.#create(id, options, this.parts.sizeLimits.forLayer(options.storageOptions));
-  }
-
-  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
+  override async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
     if (!this.#records.exists(id)) {
       this.#records.links.dropFor(id, undefined);
       await this.createReadWrite(id, { ...options, durability: 'synced' });
@@ -94,20 +74,12 @@ export class Overlay2Driver implements GraphDriver {
     }
   }
 
-  async remove(id: LayerId): Promise<void> {
-    const directory = this.#records.directory(id);
-    try {
-      if (!this.#records.exists(id)) return;
-      const shortName = this.#records.recordedName(id);
-      await this.parts.home.retire(id, directory, () => this.#records.links.dropFor(id, shortName));
+  protected override namesOf(id: LayerId): () => void {
+    const shortName = this.#records.recordedName(id);
+    return () => {
+      this.#records.links.dropFor(id, shortName);
       this.#records.forget(id);
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async exists(id: LayerId): Promise<boolean> {
-    return Promise.resolve(this.#records.exists(id));
+    };
   }
 
   async parent(id: LayerId): Promise<LayerId | undefined> {
@@ -169,28 +141,20 @@ export class Overlay2Driver implements GraphDriver {
     });
   }
 
-  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
-    if (this.parts.home.readOnly) this.parts.home.makeViewDirectory();
-    return this.plan(id, options);
+  protected targetOf(id: LayerId): ApplyTarget {
+    return { tree: this.#tree(id), lowers: this.#treesUnder(id) };
   }
 
-  async closeView(id: LayerId): Promise<void> {
-    parseLayerId(id);
-    return Promise.resolve();
+  protected override sizeLimit(options: StorageOptions | undefined): number | undefined {
+    return this.parts.sizeLimits.forLayer(options);
   }
 
-  mountPoint(id: LayerId): string {
-    const own = this.#records.file(id, 'merged');
-    return this.parts.home.readOnly ? this.parts.home.viewPoint(id) : own;
+  protected directory(id: LayerId): string {
+    return this.#records.directory(id);
   }
 
-  async applyTarget(id: LayerId): Promise<ApplyTarget> {
-    this.parts.home.requireWritable(id);
-    return Promise.resolve({ tree: this.#tree(id), lowers: this.#treesUnder(id) });
-  }
-
-  async finishApply(id: LayerId): Promise<void> {
-    await this.applyTarget(id);
+  protected ownMountPoint(id: LayerId): string {
+    return this.#records.file(id, 'merged');
   }
 
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined> {
@@ -200,43 +164,32 @@ export class Overlay2Driver implements GraphDriver {
     return Promise.resolve(lowers[0]?.path === direct ? { upper, lowers } : undefined);
   }
 
-  async cleanup(): Promise<void> {
+  override async cleanup(): Promise<void> {
     if (!this.parts.home.readOnly) this.#records.repairLinks();
-    await this.parts.home.sweep();
+    await super.cleanup();
   }
 
-  async #create(id: LayerId, options: CreateReadWriteOptions, sizeLimit: number | undefined): Promise<void> {
-    const directory = this.#records.directory(id);
-    const { parent } = options;
-    try {
-      const lower = parent === undefined ? [] : this.#namesOver(parent);
-      if (this.#records.exists(id)) this.#acceptUntouched(id, parent);
-      else await this.#make(id, { ...options, lower, sizeLimit, shortName: randomShortName() });
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async #make(id: LayerId, layer: NewLayer): Promise<void> {
-    const { durability = 'synced' } = layer;
+  protected async make(id: LayerId, layer: NewLayer): Promise<boolean> {
+    const { durability = 'synced', parent } = layer;
+    const lower = parent === undefined ? [] : this.#namesOver(parent);
+    const shortName = randomShortName();
     const made = await this.parts.home.publish(
       id,
       this.#records.directory(id),
       async (directory) => {
         // Before anything is in it: what is made later belongs to the same project.
         if (layer.sizeLimit !== undefined) await this.parts.sizeLimits.limit(directory, layer.sizeLimit);
-        const written = this.#build(directory, layer);
+        const written = this.#build(directory, { ...layer, lower, shortName });
         if (durability === 'synced') for (const path of written) syncFile(path);
       },
-      { durability, afterRename: () => this.#records.links.require(layer.shortName, id, durability) },
+      { durability, afterRename: () => this.#records.links.require(shortName, id, durability) },
     );
-    // Another process has made a layer of this name meanwhile.
-    if (made) this.#records.remember(id, layer.shortName, layer.parent);
-    else this.#acceptUntouched(id, layer.parent);
+    if (made) this.#records.remember(id, shortName, parent);
+    return made;
   }
 
   /** Everything in a layer's directory. @returns what has to be synced, in order */
-  #build(directory: string, layer: NewLayer): string[] {
+  #build(directory: string, layer: NamedLayer): string[] {
     const { shortName, lower, parent } = layer;
     const diff = join(directory, 'diff');
     const owner = this.parts.home.rootOwner;
@@ -263,17 +216,11 @@ export class Overlay2Driver implements GraphDriver {
     }
   }
 
-  /** @throws StoreError ERR_EXISTS unless the layer is as {@link create} would leave it */
-  #acceptUntouched(id: LayerId, parent: LayerId | undefined): void {
+  protected differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined {
     const direct = this.#records.lowers(id)[0]?.id;
-    const reason =
-      direct !== parent
-        ? `over ${direct ?? 'no parent'}`
-        : this.#records.isCommitted(id) || readdirSync(this.#records.file(id, 'diff')).length > 0
-          ? 'with content'
-          : undefined;
-    if (reason === undefined) return;
-    throw new StoreError('ERR_EXISTS', `a layer of this name exists, ${reason}`, { subject: id });
+    if (direct !== parent) return `over ${direct ?? 'no parent'}`;
+    const hasContent = this.#records.isCommitted(id) || readdirSync(this.#records.file(id, 'diff')).length > 0;
+    return hasContent ? 'with content' : undefined;
   }
 
   /** The short names of a layer over `parent`, uppermost first. */

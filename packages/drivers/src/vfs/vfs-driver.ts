@@ -10,25 +10,19 @@
  * parent where the file system can (reflink). Docker records no parents here, and none are needed: two trees are
  * compared whole.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, isLayerId, parseLayerId, StoreError, type IdMaps, type LayerId } from '@layerstore/core';
+import { isLayerId, parseLayerId, type LayerId } from '@layerstore/core';
 import { findChanges, type DiffSource, type LayerTree } from '@layerstore/archive';
 import { kernelTables, nativeSyscalls, syncDirectory, type MountPlan } from '@layerstore/linux';
-import type {
-  Abilities,
-  ApplyTarget,
-  CreateOptions,
-  CreateReadWriteOptions,
-  GraphDriver,
-  PlanOptions,
-} from '../driver.js';
-import { checkStorageOptions, type DriverOptions } from '../driver-options.js';
+import type { Abilities, ApplyTarget, PlanOptions } from '../driver.js';
+import { checkStorageOptions, type DriverOptions, type StorageOptions } from '../driver-options.js';
+import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import { refuseInUse } from '../home/in-use.js';
 import { Home, setOwnership } from '../home/home.js';
 import { refuseSizeWithoutXfs, SizeLimits } from '../home/size-limits.js';
 import { checkLabel } from '../home/selinux-label.js';
-import { isDirectory, listOptional } from '../home/optional-file.js';
+import { listOptional } from '../home/optional-file.js';
 
 const sizeKeys = ['size', 'vfs.size'];
 
@@ -54,27 +48,12 @@ export interface VfsParts {
   readonly labels: 'used' | 'ignored';
 }
 
-interface NewLayer {
-  /** The tree to copy. */
-  readonly parent: string | undefined;
-  readonly label: string | undefined;
-  /** In bytes. */
-  readonly sizeLimit: number | undefined;
-}
-
-export class VfsDriver implements GraphDriver {
+export class VfsDriver extends HomeDriver {
   readonly name = 'vfs';
-  readonly home: string;
-  readonly state: string;
-  readonly idMaps: IdMaps | undefined;
   readonly abilities: Abilities;
-  private readonly directories: Home;
 
   constructor(private readonly parts: VfsParts) {
-    this.directories = parts.home;
-    this.home = parts.home.path;
-    this.state = parts.home.state;
-    this.idMaps = parts.home.idMaps;
+    super(parts.home);
     this.abilities = {
       independentLayers: false,
       nativeDiff: false,
@@ -84,36 +63,15 @@ export class VfsDriver implements GraphDriver {
     };
   }
 
-  async create(id: LayerId, options: CreateOptions = {}): Promise<void> {
-    await this.#create(id, options, undefined);
-  }
-
-  async createReadWrite(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    await this.#create(id, options, this.parts.sizeLimits.forLayer(options.storageOptions));
-  }
-
-  async restore(id: LayerId, options: CreateReadWriteOptions = {}): Promise<void> {
-    if (!(await this.exists(id))) await this.createReadWrite(id, options);
-  }
-
-  async remove(id: LayerId): Promise<void> {
-    const directory = this.#directory(id);
-    try {
-      if (!existsSync(directory)) return;
-      refuseInUse(id, this.mountPoint(id));
-      await this.directories.retire(id, directory);
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async exists(id: LayerId): Promise<boolean> {
-    return Promise.resolve(isDirectory(this.#directory(id)));
+  /** A view is mounted outside the layer's directory. */
+  override async remove(id: LayerId): Promise<void> {
+    refuseInUse(id, this.mountPoint(id));
+    await super.remove(id);
   }
 
   /** Docker records no parents here. */
   async parent(id: LayerId): Promise<undefined> {
-    this.#requireLayer(id);
+    this.requireLayer(id);
     return Promise.resolve(undefined);
   }
 
@@ -123,7 +81,7 @@ export class VfsDriver implements GraphDriver {
   }
 
   async metadata(id: LayerId): Promise<Readonly<Record<string, string>>> {
-    this.#requireLayer(id);
+    this.requireLayer(id);
     return Promise.resolve({});
   }
 
@@ -137,32 +95,9 @@ export class VfsDriver implements GraphDriver {
   }
 
   async plan(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
-    const path = this.#requireLayer(id);
+    const path = this.requireLayer(id);
     const readOnly = options.readOnly === true || this.directories.readOnly;
     return Promise.resolve(readOnly ? { kind: 'bind', source: path, readOnly } : { kind: 'directory', path });
-  }
-
-  async openView(id: LayerId, options: PlanOptions = {}): Promise<MountPlan> {
-    if (this.directories.readOnly) this.directories.makeViewDirectory();
-    return this.plan(id, options);
-  }
-
-  async closeView(id: LayerId): Promise<void> {
-    parseLayerId(id);
-    return Promise.resolve();
-  }
-
-  mountPoint(id: LayerId): string {
-    return this.directories.viewPoint(id);
-  }
-
-  async applyTarget(id: LayerId): Promise<ApplyTarget> {
-    this.directories.requireWritable(id);
-    return Promise.resolve({ tree: this.#tree(id), lowers: [] });
-  }
-
-  async finishApply(id: LayerId): Promise<void> {
-    await this.applyTarget(id);
   }
 
   async diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource> {
@@ -170,36 +105,20 @@ export class VfsDriver implements GraphDriver {
     return Promise.resolve({ upper: this.#tree(id), lowers });
   }
 
-  async cleanup(): Promise<void> {
-    await this.directories.sweep();
-  }
-
-  async #create(id: LayerId, options: CreateOptions, sizeLimit: number | undefined): Promise<void> {
-    const directory = this.#directory(id);
-    try {
-      const parent = options.parent === undefined ? undefined : this.#requireLayer(options.parent);
-      if (existsSync(directory)) this.#acceptUntouched(id, parent);
-      else await this.#make(id, { parent, label: this.#label(options.mountLabel), sizeLimit });
-    } catch (error) {
-      throw fromSystemError(error, directory);
-    }
-  }
-
-  async #make(id: LayerId, { parent, label, sizeLimit }: NewLayer): Promise<void> {
+  protected async make(id: LayerId, { parent, mountLabel, sizeLimit }: NewLayer): Promise<boolean> {
     const { trees, rootOwner } = this.directories;
-    const made = await this.directories.publish(id, this.#directory(id), async (tree) => {
+    const label = this.#label(mountLabel);
+    return this.directories.publish(id, this.directory(id), async (tree) => {
       if (sizeLimit !== undefined) await this.parts.sizeLimits.limit(tree, sizeLimit);
       if (parent === undefined) {
         setOwnership(tree, 0o755, rootOwner);
         if (label !== undefined) setLabel(tree, label);
       } else {
-        await trees.copy(parent, tree, label === undefined ? {} : { label });
+        await trees.copy(this.requireLayer(parent), tree, label === undefined ? {} : { label });
         await trees.sync(tree);
       }
       syncDirectory(tree);
     });
-    // Another process has made a layer of this name meanwhile.
-    if (!made) this.#acceptUntouched(id, parent);
   }
 
   /** The copies are labelled, because nothing is mounted that could be. */
@@ -209,28 +128,31 @@ export class VfsDriver implements GraphDriver {
     return this.parts.labels === 'used' ? mountLabel : undefined;
   }
 
-  /** Compares the whole trees: a caller asks twice only after an error. @throws StoreError ERR_EXISTS */
-  #acceptUntouched(id: LayerId, parent: string | undefined): void {
-    const tree = this.#directory(id);
-    const untouched = parent === undefined ? readdirSync(tree).length === 0 : sameTree(tree, parent);
-    if (!untouched) {
-      throw new StoreError('ERR_EXISTS', 'a layer of this name exists, with content of its own', { subject: id });
-    }
+  /** Compares the whole trees: a caller asks twice only after an error. */
+  protected differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined {
+    const tree = this.directory(id);
+    const untouched = parent === undefined ? readdirSync(tree).length === 0 : sameTree(tree, this.requireLayer(parent));
+    return untouched ? undefined : 'with content of its own';
   }
 
-  #directory(id: LayerId): string {
+  protected targetOf(id: LayerId): ApplyTarget {
+    return { tree: this.#tree(id), lowers: [] };
+  }
+
+  protected override sizeLimit(options: StorageOptions | undefined): number | undefined {
+    return this.parts.sizeLimits.forLayer(options);
+  }
+
+  protected directory(id: LayerId): string {
     return join(this.home, 'dir', parseLayerId(id));
   }
 
-  #tree(id: LayerId): LayerTree {
-    return this.directories.tree(this.#requireLayer(id), 'complete');
+  protected ownMountPoint(id: LayerId): string {
+    return this.directories.viewPoint(id);
   }
 
-  /** @throws StoreError ERR_LAYER_NOT_FOUND */
-  #requireLayer(id: LayerId): string {
-    const directory = this.#directory(id);
-    if (isDirectory(directory)) return directory;
-    throw new StoreError('ERR_LAYER_NOT_FOUND', `there is no such layer in ${this.home}`, { subject: id });
+  #tree(id: LayerId): LayerTree {
+    return this.directories.tree(this.requireLayer(id), 'complete');
   }
 }
 
