@@ -29,6 +29,7 @@ const peers = [
   'golang-github-containerd-containerd-dev',
   'golang-go',
   'iproute2',
+  'isal',
   'libarchive-tools',
   'libcap2-bin',
   'mmdebstrap',
