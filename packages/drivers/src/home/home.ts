@@ -115,11 +115,8 @@ export class Home {
   makeSubdirectory(name: string, mode: number): void {
     const path = join(this.path, name);
     if (!this.#mayBeMade) {
-      if (isDirectory(path)) return;
-      throw new StoreError('ERR_NOT_A_HOME', `it has no directory ${name}, which every home of the driver has`, {
-        subject: this.path,
-        hint: 'name the directory that the driver owns, for example /var/lib/docker/overlay2, and the right driver',
-      });
+      this.requireMark(isDirectory(path), `it has no directory ${name}, which every home of the driver has`);
+      return;
     }
     try {
       if (mkdirSync(path, { recursive: true, mode }) === undefined) return;
@@ -128,6 +125,18 @@ export class Home {
     } catch (error) {
       throw fromSystemError(error, path);
     }
+  }
+
+  /**
+   * Refuses a directory without what tells a home of the driver from others, unless it may become one.
+   * @throws StoreError ERR_NOT_A_HOME
+   */
+  requireMark(isMarked: boolean, missing: string): void {
+    if (isMarked || this.#mayBeMade) return;
+    throw new StoreError('ERR_NOT_A_HOME', missing, {
+      subject: this.path,
+      hint: 'name the directory that the driver owns, for example /var/lib/docker/overlay2, and the right driver',
+    });
   }
 
   /** Of directories that the container's root passes through, and no more. */

@@ -3,6 +3,7 @@ import { Home } from '../home/home.js';
 import { refuseFileSystem } from '../home/refuse-file-system.js';
 import { overlayOptions } from '../overlay2/mount-options.js';
 import { probeOverlay } from '../overlay2/probe.js';
+import { isOverlayHome } from './is-overlay-home.js';
 import { OverlayDriver } from './overlay-driver.js';
 import { OverlayRecords } from './overlay-records.js';
 
@@ -12,12 +13,14 @@ const refusedFileSystems: readonly string[] = ['aufs', 'btrfs', 'ecryptfs', 'nfs
 /**
  * Opens an overlay home, or makes a new one.
  * @throws StoreError ERR_INCOMPATIBLE_FILE_SYSTEM, ERR_MISSING_PREREQUISITE, ERR_UNKNOWN_OPTION
+ * @throws StoreError ERR_NOT_A_HOME for a directory with other things, where none may be made
  */
 export async function openOverlay(path: string, options: DriverOptions): Promise<OverlayDriver> {
   checkStorageOptions(options.storageOptions, { driver: 'overlay', ignored: [], refused: {} });
   const readOnly = options.access === 'read-only';
   if (!readOnly) refuseFileSystem('overlay', path, refusedFileSystems);
   const home = Home.open(path, options);
+  home.requireMark(isOverlayHome(home.path), 'it holds no layer of the driver');
   const mountOptions = overlayOptions();
   if (readOnly) {
     return new OverlayDriver({ home, mountOptions, supportsDirectoryTypes: true });
