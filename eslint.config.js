@@ -1,6 +1,6 @@
 import tseslint from 'typescript-eslint';
 
-const libraries = ['packages/{core,linux,archive,drivers,oci,store,daemon}/src/**/*.ts'];
+const libraries = ['packages/{core,sqlite,linux,archive,drivers,oci,cvmfs,store,daemon}/src/**/*.ts'];
 
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/generated/**', '**/node_modules/**', 'docs/api/**', 'test/fixtures/**'] },

@@ -6,7 +6,7 @@ import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 
 /** The rooms of the design, from the top: a package imports only packages above it. */
-const rooms = ['core', 'linux', 'archive', 'drivers', 'oci', 'cvmfs', 'store', 'daemon', 'cli'];
+const rooms = ['core', 'sqlite', 'linux', 'archive', 'drivers', 'oci', 'cvmfs', 'store', 'daemon', 'cli'];
 
 const packages = fileURLToPath(new URL('../packages', import.meta.url));
 const testSupport = fileURLToPath(new URL('support/', import.meta.url));

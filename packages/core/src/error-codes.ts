@@ -55,6 +55,22 @@ export const errorCodes = {
     'FAILED_PRECONDITION',
   ),
 
+  ERR_REPOSITORY_NOT_CONFIGURED: failure('no server or no key is known for the repository', 404, 'NOT_FOUND'),
+  ERR_REPOSITORY_UNREACHABLE: failure('no server of the repository can be reached', 503, 'UNAVAILABLE'),
+  ERR_REPOSITORY_UNTRUSTED: failure(
+    'nobody who is trusted vouches for the repository, or not any more',
+    403,
+    'FAILED_PRECONDITION',
+  ),
+  ERR_REPOSITORY_ROLLED_BACK: failure(
+    'the repository shows an older revision than it did before',
+    409,
+    'FAILED_PRECONDITION',
+  ),
+  ERR_MALFORMED_REPOSITORY: failure('a part of the repository does not follow its format', 502, 'DATA_LOSS'),
+  ERR_REVISION_NOT_FOUND: failure('the repository has no such revision', 404, 'NOT_FOUND'),
+  ERR_OBJECT_UNAVAILABLE: failure('no server has an intact copy of an object', 502, 'UNAVAILABLE'),
+
   ERR_STORE_LOCKED: failure('another process holds the store for longer than the waiting time', 503, 'UNAVAILABLE'),
   ERR_STORE_VERSION: failure('the root was made by a newer layerstore', 500, 'FAILED_PRECONDITION'),
   ERR_STORE_DAMAGED: failure('a record or a layer of the store is damaged', 500, 'DATA_LOSS'),

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Progress } from '@layerstore/core';
 import { makeDockerArchive, sha256, threeLayers, type TestImage } from '../../../test/support/image.js';
 import { isRoot, mountsBelow, Scratch } from '../../../test/support/scratch.js';
-import { openSqlite } from './database/sqlite.js';
+import { openSqlite } from '@layerstore/sqlite';
 import { LayerStore } from './layer-store.js';
 
 describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('a store with the driver %s (needs root)', (driver) => {

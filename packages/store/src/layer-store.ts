@@ -5,7 +5,7 @@ import type { Mounter, MountMethod } from '@layerstore/linux';
 import { Containers } from './containers/containers.js';
 import type { StoreContext } from './context.js';
 import { releaseFiles } from './database/release-files.js';
-import type { SqliteEngine } from './database/sqlite.js';
+import type { SqliteEngine } from '@layerstore/sqlite';
 import { Images } from './images/images.js';
 import type { CheckOptions } from './maintenance/check.js';
 import type { PruneOptions } from './maintenance/prune.js';

@@ -15,7 +15,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { StoreError, fromSystemError } from '@layerstore/core';
 import { MetaDatabase } from './database/meta-database.js';
-import type { SqliteEngine } from './database/sqlite.js';
+import type { SqliteEngine } from '@layerstore/sqlite';
 
 export const rootVersion = 1;
 

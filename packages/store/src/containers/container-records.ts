@@ -1,6 +1,6 @@
 import { isDigest, parseLayerId, StoreError, type ChainId, type Digest, type LayerId } from '@layerstore/core';
 import type { MetaDatabase } from '../database/meta-database.js';
-import type { Row } from '../database/sqlite.js';
+import type { Row } from '@layerstore/sqlite';
 import { familiar } from '../images/names.js';
 import type { ContainerSummary } from '../model.js';
 import type { ProcessMark } from '../process-mark.js';

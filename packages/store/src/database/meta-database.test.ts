@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Scratch } from '../../../../test/support/scratch.js';
 import { MetaDatabase } from './meta-database.js';
 import { schemaVersion, upgradeSchema } from './schema.js';
-import { openSqlite, type SqliteEngine } from './sqlite.js';
+import { openSqlite, type SqliteEngine } from '@layerstore/sqlite';
 
 const engines: SqliteEngine[] = ['libsql', ...(hasNodeSqlite() ? (['node:sqlite'] as const) : [])];
 

@@ -1,6 +1,6 @@
 import { StoreError } from '@layerstore/core';
 import { readConsistently, writeWhenFree } from './transaction.js';
-import { openSqlite, type SqliteConnection, type SqliteEngine, type Statement } from './sqlite.js';
+import { openSqlite, type SqliteConnection, type SqliteEngine, type Statement } from '@layerstore/sqlite';
 import { upgradeSchema } from './schema.js';
 
 /** `meta.db` of a root: short transactions over one connection. */

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { SqliteEngine } from './sqlite.js';
+import type { SqliteEngine } from '@layerstore/sqlite';
 
 /**
  * Waits until closed databases have let go of their files.

@@ -21,7 +21,7 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { StoreError } from '@layerstore/core';
 import { writeImmediately } from './transaction.js';
-import type { SqliteConnection } from './sqlite.js';
+import type { SqliteConnection } from '@layerstore/sqlite';
 
 const versions: readonly string[] = [
   `

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreError, throwIfAborted } from '@layerstore/core';
-import { isLocked, type SqliteConnection } from './sqlite.js';
+import { isLocked, type SqliteConnection } from '@layerstore/sqlite';
 
 /** Runs `action` in one BEGIN IMMEDIATE transaction; any throw rolls back. Fails at once when another process writes. */
 export function writeImmediately<T>(connection: SqliteConnection, action: () => T): T {

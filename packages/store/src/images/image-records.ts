@@ -1,6 +1,6 @@
 import { isDigest, StoreError, type ChainId, type Digest } from '@layerstore/core';
 import type { MetaDatabase } from '../database/meta-database.js';
-import type { Row } from '../database/sqlite.js';
+import type { Row } from '@layerstore/sqlite';
 
 /** An image, as the database knows it; config and manifest are blobs. */
 export interface ImageRecord {

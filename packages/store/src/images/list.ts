@@ -1,6 +1,6 @@
 import { StoreError } from '@layerstore/core';
 import type { StoreContext } from '../context.js';
-import type { Row } from '../database/sqlite.js';
+import type { Row } from '@layerstore/sqlite';
 import type { ImageSummary } from '../model.js';
 import { familiar } from './names.js';
 import { allNamedImages, decodeImage, type ImageRecord } from './image-records.js';

@@ -1,6 +1,6 @@
 import { isDigest, parseLayerId, StoreError, type ChainId, type DiffId, type LayerId } from '@layerstore/core';
 import type { MetaDatabase } from '../database/meta-database.js';
-import type { Row } from '../database/sqlite.js';
+import type { Row } from '@layerstore/sqlite';
 import type { LayerSummary } from '../model.js';
 
 /** A complete layer, as the database knows it. */

@@ -1,7 +1,7 @@
 /** Rows of `snapshots`. Keys and labels are the engine's and opaque: they never become part of a path. */
 import { isDigest, parseLayerId, StoreError, type ChainId, type LayerId } from '@layerstore/core';
 import type { MetaDatabase } from '../database/meta-database.js';
-import type { Row } from '../database/sqlite.js';
+import type { Row } from '@layerstore/sqlite';
 import type { SnapshotKind, SnapshotSummary, SnapshotUsage, Timestamp } from '../model.js';
 
 export type Labels = Readonly<Record<string, string>>;

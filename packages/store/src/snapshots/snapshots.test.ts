@@ -4,7 +4,7 @@ import { chainIds, parseDigest } from '@layerstore/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDockerArchive, threeLayers } from '../../../../test/support/image.js';
 import { isRoot, Scratch } from '../../../../test/support/scratch.js';
-import { openSqlite } from '../database/sqlite.js';
+import { openSqlite } from '@layerstore/sqlite';
 import { LayerStore } from '../layer-store.js';
 import type { MountPlan } from '@layerstore/linux';
 
