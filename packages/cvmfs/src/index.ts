@@ -19,3 +19,5 @@ export type * from './repository/answer.js';
 export * from './repository/entry.js';
 export type * from './repository/revision-reader.js';
 export type * from './repository/revision-record.js';
+export { LocalObjects } from './objects/local-objects.js';
+export { Revision, rootCatalogOf, type OpenRevisionOptions } from './repository/revision.js';

@@ -29,19 +29,22 @@ export interface Entry {
   readonly isHidden: boolean;
   /** Wanted past the page cache. */
   readonly isDirectIo: boolean;
-  readonly hasExtendedAttributes: boolean;
+  /** Of a file that is stored in one piece; undefined for others, `RevisionReader.content` tells of all. */
+  readonly object: ObjectReference | undefined;
+  /** Extended attributes as the catalog has them, read by `parseExtendedAttributes`; empty for none. */
+  readonly attributes: Buffer;
 }
 
 /**
  * What stays the same for one file and differs between two, within one revision and in every process that reads it. Hard links of one
- * file share it.
+ * file share `number`; the others tell where the entry comes from.
  */
 export interface InodeIdentity {
   /** 64 bits from the MD5 of the path, or of directory and group of hard links: a good inode number, also across restarts. Never 0 or 1. */
   readonly number: bigint;
   /** Content key of the catalog that the row is in. */
   readonly catalog: string;
-  /** Row of the entry, or of nothing for a file with several links. */
+  /** Row of the entry. */
   readonly row: number;
   /** Hard links of one directory with the same group are one file; 0 for none. */
   readonly hardLinkGroup: number;

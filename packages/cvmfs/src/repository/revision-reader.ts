@@ -32,14 +32,14 @@ export interface RevisionReader extends Disposable {
   list(directory: Entry): Answer<readonly Entry[]>;
 
   /**
-   * Where the bytes of a file are: one query, nothing is fetched.
+   * Where the bytes of a file are. A query for files in chunks, for others none.
    * @throws StoreError ERR_INVALID_ARGUMENT for an entry that is no file
    * @throws StoreError ERR_UNSUPPORTED_FORMAT for a file whose content lies on servers outside the repository
    * @throws StoreError ERR_MALFORMED_REPOSITORY, ERR_LIMIT_EXCEEDED
    */
-  content(file: Entry): FileContent;
+  content(file: Entry): Answer<FileContent>;
 
-  /** One query; none for an entry that has no extended attributes. @throws StoreError ERR_MALFORMED_REPOSITORY */
+  /** @throws StoreError ERR_MALFORMED_REPOSITORY */
   extendedAttributes(entry: Entry): readonly ExtendedAttribute[];
 
   /**
