@@ -21,3 +21,8 @@ export type * from './repository/revision-reader.js';
 export type * from './repository/revision-record.js';
 export { LocalObjects } from './objects/local-objects.js';
 export { Revision, rootCatalogOf, type OpenRevisionOptions } from './repository/revision.js';
+export { Repository, type OpenRepositoryOptions } from './repository/repository.js';
+export { ObjectCache, type CacheCheck, type ObjectCacheOptions } from './objects/object-cache.js';
+export type { CleanUpOutcome } from './objects/clean-up.js';
+export { Sources } from './transport/sources.js';
+export type { Head } from './trust/head.js';

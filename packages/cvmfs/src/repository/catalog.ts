@@ -24,6 +24,8 @@ export class Catalog implements Disposable {
   /** The path that it says its root has in its repository; empty for a root catalog. */
   readonly prefix: Buffer;
   readonly nested: ReadonlyMap<PathKey, NestedReference>;
+  /** Number of the revision that it was published with; undefined if it does not say. */
+  readonly revision: number | undefined;
 
   /**
    * @param subject leads errors
@@ -42,6 +44,7 @@ export class Catalog implements Disposable {
       this.#own = `SELECT ${fields} FROM catalog WHERE md5path_1 = ? AND md5path_2 = ?`;
       if (!columns.has('md5path_1')) throw malformed(subject, 'it has no table of entries');
       this.prefix = this.#readPrefix();
+      this.revision = this.#readRevision();
       this.nested = new Map([...this.#readNested('nested'), ...this.#readNested('bind')]);
     } catch (error) {
       this.#database[Symbol.dispose]();
@@ -78,12 +81,21 @@ export class Catalog implements Disposable {
   }
 
   #readPrefix(): Buffer {
-    if (this.#database.columns('properties').size === 0) return Buffer.alloc(0);
-    const sql = "SELECT CAST(value AS BLOB) AS value FROM properties WHERE key = 'root_prefix'";
-    const value = this.#reading(() => this.#database.get(sql))?.['value'];
-    const prefix = Buffer.isBuffer(value) ? value : Buffer.alloc(0);
+    const prefix = this.#property('root_prefix') ?? Buffer.alloc(0);
     if (!isEntryPath(prefix)) throw malformed(this.subject, 'its root has no path inside the repository');
     return prefix;
+  }
+
+  #readRevision(): number | undefined {
+    const text = this.#property('revision')?.toString('latin1') ?? '';
+    return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
+  #property(key: string): Buffer | undefined {
+    if (this.#database.columns('properties').size === 0) return undefined;
+    const sql = 'SELECT CAST(value AS BLOB) AS value FROM properties WHERE key = ?';
+    const value = this.#reading(() => this.#database.get(sql, key))?.['value'];
+    return Buffer.isBuffer(value) ? value : undefined;
   }
 
   #readNested(kind: NestedReference['kind']): [PathKey, NestedReference][] {

@@ -34,6 +34,8 @@ export function rootCatalogOf({ rootCatalog, rootCatalogSize }: RevisionRecord):
 export class Revision implements RevisionReader {
   readonly record: RevisionRecord;
   readonly root: Entry;
+  /** The number that the root catalog says it was published with; undefined if it says none. */
+  readonly publishedRevision: number | undefined;
   readonly #tree: CatalogTree;
   readonly #listings: DirectoryListings;
   readonly #limits: RepositoryLimits;
@@ -57,6 +59,7 @@ export class Revision implements RevisionReader {
       });
     }
     this.root = opened.value.root;
+    this.publishedRevision = opened.value.catalog.revision;
   }
 
   lookup(path: string | Buffer): Answer<Entry> {
