@@ -46,6 +46,11 @@ const types: ReadonlyMap<number, EntryType> = new Map([
   [0o140000, 'socket'],
 ]);
 
+/** What publishers write for directories that nobody gave them. No kernel takes it as an owner; mounts show the overflow id. */
+const NO_OWNER = 2 ** 32 - 1;
+const OVERFLOW_ID = 65_534;
+const owner = (id: number): number => (id === NO_OWNER ? OVERFLOW_ID : id);
+
 const LINK_MAX = 4095;
 const nothing = Buffer.alloc(0);
 const SLASH = Buffer.from('/');
@@ -73,8 +78,8 @@ export function parseEntry(row: ForeignRow, context: RowContext): Entry {
     path,
     type,
     mode,
-    uid: whole('uid', 2 ** 32 - 1, 0),
-    gid: whole('gid', 2 ** 32 - 1, 0),
+    uid: owner(whole('uid', NO_OWNER, 0)),
+    gid: owner(whole('gid', NO_OWNER, 0)),
     size: type === 'file' || type === 'directory' ? size : link.length,
     mtimeNs: integer(row['mtime'], subject, 'mtime') * 1_000_000_000n + BigInt(whole('mtimens', 999_999_999, 0)),
     nlink: Math.max(1, Number(BigInt.asUintN(32, links))),
