@@ -26,3 +26,8 @@ export { ObjectCache, type CacheCheck, type ObjectCacheOptions } from './objects
 export type { CleanUpOutcome } from './objects/clean-up.js';
 export { Sources } from './transport/sources.js';
 export type { Head } from './trust/head.js';
+export {
+  defaultCacheDirectory,
+  readConfiguration,
+  type ReadConfigurationOptions,
+} from './configuration/read-configuration.js';

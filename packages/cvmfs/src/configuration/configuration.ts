@@ -1,3 +1,5 @@
+import type { RevisionChoice } from '../repository/revision-record.js';
+
 /** How a repository is reached, checked and cached. A plain record: what reads `/etc/cvmfs` or a file of ours makes one. */
 export interface RepositoryConfiguration {
   /** Fully qualified name, `sw.example.org`. */
@@ -17,6 +19,8 @@ export interface RepositoryConfiguration {
   readonly network?: Partial<NetworkPatience>;
   /** Limits on what a repository may ask for. */
   readonly limits?: Partial<RepositoryLimits>;
+  /** The revision to use where nobody asks for another; default: the newest. */
+  readonly revision?: RevisionChoice;
   /** Values for variables in symbolic links; without it links are literal. */
   readonly linkVariables?: Readonly<Record<string, string>>;
   /** Whether a cached whitelist that has expired still counts while no server answers. Default: refuse. */
