@@ -43,8 +43,10 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
   readonly #slots: Slots;
   readonly #flights = new Flights<LocalObject>();
   readonly #logger: Logger;
-  /** Bytes that may be added before the directory is measured again, because others add to it too. */
+  /** Bytes that were added since the directory was measured, and how many may be before it is measured again: others add to it too. */
+  #added = 0;
   #allowance = 0;
+  #keeping: Promise<void> | undefined;
   #cleaning: Promise<CleanUpOutcome | undefined> | undefined;
 
   private constructor(
@@ -124,6 +126,7 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#keeping;
     // Whoever wanted the clean-up has heard how it went.
     await this.#cleaning?.catch(() => undefined);
     await this.client[Symbol.asyncDispose]();
@@ -219,17 +222,22 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
   }
 
   #account(size: number): void {
-    if (this.options.cacheLimit === undefined) return;
-    this.#allowance -= size;
-    if (this.#allowance > 0 || this.#cleaning !== undefined) return;
-    this.cleanUp().then(
-      (outcome) => {
-        const limit = this.options.cacheLimit ?? Infinity;
-        const room = outcome === undefined ? 0 : limit - outcome.size;
-        this.#allowance = Math.max(Math.min(room, limit / 8), limit / 64);
-      },
-      (error: unknown) => this.#logger.error({ error: String(error) }, 'the object cache cannot be cleaned up'),
-    );
+    this.#added += size;
+    if (this.options.cacheLimit === undefined || this.#added < this.#allowance) return;
+    this.#keeping ??= this.#keepBelow(this.options.cacheLimit)
+      .catch((error: unknown) => this.#logger.error({ error: String(error) }, 'the object cache cannot be cleaned up'))
+      .finally(() => (this.#keeping = undefined));
+  }
+
+  /** Cleans up again for what came while it cleaned. */
+  async #keepBelow(limit: number): Promise<void> {
+    do {
+      const before = this.#added;
+      const outcome = await this.cleanUp();
+      this.#added -= before;
+      const room = outcome === undefined ? 0 : limit - outcome.size;
+      this.#allowance = Math.max(Math.min(room, limit / 8), limit / 64);
+    } while (this.#added >= this.#allowance);
   }
 
   async #clean(limit: number, target: number): Promise<CleanUpOutcome | undefined> {

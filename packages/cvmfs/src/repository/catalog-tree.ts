@@ -52,7 +52,7 @@ export class CatalogTree implements Disposable {
       if (next === undefined) return { kind: 'found', value: mounted };
       const inner = this.innerPath(mounted, next);
       const nested = mounted.catalog.nested.get(pathKey(inner));
-      if (nested === undefined) throw malformed(this.#subject(next), 'it has no catalog');
+      if (nested === undefined) return { kind: 'found', value: mounted };
       const attached = this.#attach(next, nested.catalog, mounted, nested.kind === 'nested' ? inner : undefined);
       if (attached.kind !== 'found') return attached;
       mounted = attached.value;

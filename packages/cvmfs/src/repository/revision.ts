@@ -73,18 +73,18 @@ export class Revision implements RevisionReader {
 
   lookupIn(directory: Entry, name: Buffer): Answer<Entry> {
     if (directory.type !== 'directory') return { kind: 'absent' };
-    const listing = this.#read(directory.path);
+    const listing = this.#read(directory);
     if (listing.kind !== 'found') return listing;
     const entry = listing.value.byName.get(pathKey(name));
     if (entry === undefined) return { kind: 'absent' };
     if (!entry.isMountPoint) return { kind: 'found', value: entry };
-    const mounted = this.#tree.responsibleFor(entry.path);
+    const mounted = this.#responsibleFor(entry);
     return mounted.kind === 'found' ? { kind: 'found', value: mounted.value.root } : mounted;
   }
 
   list(directory: Entry): Answer<readonly Entry[]> {
     if (directory.type !== 'directory') throw this.#wrongType(directory, 'not a directory');
-    const listing = this.#read(directory.path);
+    const listing = this.#read(directory);
     return listing.kind === 'found' ? { kind: 'found', value: listing.value.entries } : listing;
   }
 
@@ -110,15 +110,22 @@ export class Revision implements RevisionReader {
     this.#tree[Symbol.dispose]();
   }
 
-  #read(directory: Buffer): Answer<DirectoryListing> {
-    const key = pathKey(directory);
+  #read(directory: Entry): Answer<DirectoryListing> {
+    const key = pathKey(directory.path);
     const known = this.#listings.get(key);
     if (known !== undefined) return { kind: 'found', value: known };
-    const mounted = this.#tree.responsibleFor(directory);
+    const mounted = this.#responsibleFor(directory);
     if (mounted.kind !== 'found') return mounted;
-    const listing = this.#parse(directory, mounted.value);
+    const listing = this.#parse(directory.path, mounted.value);
     this.#listings.add(key, listing);
     return { kind: 'found', value: listing };
+  }
+
+  #responsibleFor(directory: Entry): Answer<MountedCatalog> {
+    const mounted = this.#tree.responsibleFor(directory.path);
+    const isOther = mounted.kind === 'found' && directory.isMountPoint && !mounted.value.path.equals(directory.path);
+    if (isOther) throw malformed(this.#subject(directory.path), 'it is to have a catalog, and none is named');
+    return mounted;
   }
 
   #parse(directory: Buffer, mounted: MountedCatalog): DirectoryListing {
