@@ -1,5 +1,13 @@
 import { mkdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import { fromSystemError, hasCode, silentLogger, StoreError, throwIfAborted, type Logger } from '@layerstore/core';
+import {
+  fromSystemError,
+  hasCode,
+  reachedStep,
+  silentLogger,
+  StoreError,
+  throwIfAborted,
+  type Logger,
+} from '@layerstore/core';
 import { hasErrno } from '@layerstore/linux';
 import { defaultLimits, type RepositoryLimits } from '../configuration/configuration.js';
 import { formatHash } from '../format/content-hash.js';
@@ -209,6 +217,7 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
   /** The rename makes the object appear; two processes that do it at once put the same content there. */
   async #publish(object: ObjectReference, download: string, { size, digest }: ReceivedObject): Promise<LocalObject> {
     noteDigest(download, digest);
+    reachedStep('cvmfs.received', contentKey(object));
     const path = this.#paths.object(object);
     try {
       await rename(download, path);
@@ -217,6 +226,7 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
       await mkdir(this.#paths.folder(object), { recursive: true, mode: 0o700 });
       await rename(download, path);
     }
+    reachedStep('cvmfs.cached', contentKey(object));
     this.#account(size);
     return { path, size };
   }

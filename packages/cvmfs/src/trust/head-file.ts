@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError } from '@layerstore/core';
+import { fromSystemError, reachedStep } from '@layerstore/core';
 import { FileLock, hasErrno, writeFileDurably } from '@layerstore/linux';
 import * as v from 'valibot';
 
@@ -57,6 +57,8 @@ export class HeadFile {
       name,
       bytes.toString('base64'),
     ]);
+    reachedStep('cvmfs.verified', this.#path);
     writeFileDurably(this.#path, `${JSON.stringify(Object.fromEntries(entries))}\n`);
+    reachedStep('cvmfs.head', this.#path);
   }
 }
