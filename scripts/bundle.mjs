@@ -223,11 +223,12 @@ function chunking(workers) {
     if (views.has(id)) return 'views';
     if (worker.has(id)) return 'work';
     if (isOfRegistries(id)) return 'registry';
+    if (id.startsWith(join(root, 'packages/cvmfs/dist/'))) return 'cvmfs';
     daemon ??= serverClosures(workers, getModuleInfo);
     for (const [name, closure] of daemon) if (closure.has(id)) return name;
     if (!id.startsWith(compiled)) return 'operations';
     const isEntry = getModuleInfo(id).dynamicImporters.length > 0;
-    const isApart = /\/(demo|completion|layer)\/[^/]+$/.test(id.slice(compiled.length));
+    const isApart = /\/(demo|completion|layer|cvmfs)\/[^/]+$/.test(id.slice(compiled.length));
     return isEntry || isApart ? undefined : 'cli';
   };
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { cvmfsVerbs } from './commands/cvmfs/catalogue.js';
 import { layerVerbs } from './commands/layer/catalogue.js';
 import type { Session } from './session.js';
 
@@ -35,6 +36,7 @@ export type CatalogueEntry = Verb | VerbFamily;
 const images = 'Images:';
 const containers = 'Containers:';
 const homes = 'Driver homes, also of other engines:';
+const thin = 'Thin images:';
 const store = 'Store:';
 const engines = 'Engines:';
 const other = 'Other:';
@@ -128,6 +130,13 @@ export const catalogue: readonly CatalogueEntry[] = [
     verbs: layerVerbs,
     rootless: true,
     load: () => import('./commands/layer.js'),
+  },
+  {
+    name: 'cvmfs',
+    summary: 'Read CernVM-FS repositories',
+    group: thin,
+    verbs: cvmfsVerbs,
+    rootless: true,
   },
   { name: 'info', summary: 'Show facts about the store', group: store, load: () => import('./commands/info.js') },
   { name: 'df', summary: 'Show what takes space', group: store, load: () => import('./commands/df.js') },

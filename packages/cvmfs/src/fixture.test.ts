@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Repository } from './repository/repository.js';
 import type { Entry } from './repository/entry.js';
 import type { Revision } from './repository/revision.js';
-import { objectsOf } from './repository/entry.js';
+import { readContent } from './repository/read-content.js';
 import { configurationOf, expectedEntries, fixtureName, unpackFixture, type ExpectedEntry } from './testing/fixture.js';
 import { RepositoryServer } from './testing/repository-server.js';
 import { TemporaryDirectory } from './testing/temporary.js';
-import { settled, walk } from './testing/walk.js';
+import { walk } from './testing/walk.js';
 
 const directory = new TemporaryDirectory();
 let server: RepositoryServer;
@@ -29,12 +28,8 @@ afterAll(async () => {
 });
 
 async function contentOf(revision: Revision, file: Entry): Promise<string> {
-  const content = await settled(revision, () => revision.content(file));
   const hash = createHash('sha256');
-  for (const object of objectsOf(content!)) {
-    const { path } = await repository.objects.fetch(object);
-    hash.update(readFileSync(path));
-  }
+  for await (const piece of readContent(revision, repository.objects, file)) hash.update(piece);
   return hash.digest('hex');
 }
 

@@ -31,3 +31,5 @@ export {
   readConfiguration,
   type ReadConfigurationOptions,
 } from './configuration/read-configuration.js';
+export { answered, findEntry, listEntries, walkEntries } from './repository/answered.js';
+export { readContent } from './repository/read-content.js';
