@@ -49,6 +49,19 @@ describe('help', () => {
     expect(layerstore.run(family, '--help').stdout).toMatch(new RegExp(`^ +${verb}\\b`, 'm'));
   });
 
+  test.each(['ls', 'cat'])('of cvmfs %s says what it does, and how the repository is reached', (verb) => {
+    const help = layerstore.run('cvmfs', verb, '--help');
+    expect(help.code).toBe(0);
+    expect(help.stdout).toMatch(new RegExp(`^Usage: layerstore cvmfs ${verb}`));
+    for (const option of ['--server <url>', '--key <file>', '--cache <dir>', '--tag <name>', '--log-level <level>']) {
+      expect(help.stdout).toContain(option);
+    }
+    expect(help.stdout).not.toContain('--root <dir>');
+    expect(help.stdout).toContain('\nExamples:\n');
+    expect(layerstore.run('help', 'cvmfs', verb).stdout).toBe(help.stdout);
+    expect(layerstore.run('cvmfs', '--help').stdout).toMatch(new RegExp(`^ +${verb}\\b`, 'm'));
+  });
+
   test.each(layerVerbs)('of layer %s says what it does, and how the home is named', (verb) => {
     const help = layerstore.run('layer', verb, '--help');
     expect(help.code).toBe(0);
