@@ -13,12 +13,16 @@ export interface CleanUpOutcome {
 }
 
 /**
- * Removes objects when they take more than `limit` bytes, those first whose last use is longest ago, until `target` is reached. Pinned ones
+ * Removes objects when they take more than `limit` bytes, those first whose last use is longest ago, until they take what `target` makes of that. Pinned ones
  * stay. Who has one open can read on.
  * @returns undefined when another process is at it
  * @throws StoreError ERR_IO, ERR_NEEDS_ROOT
  */
-export async function cleanUp(paths: CachePaths, limit: number, target: number): Promise<CleanUpOutcome | undefined> {
+export async function cleanUp(
+  paths: CachePaths,
+  limit: number,
+  target: (size: number) => number,
+): Promise<CleanUpOutcome | undefined> {
   await using lock = await FileLock.tryAcquire(paths.cleaning);
   if (lock === undefined) return undefined;
   try {
@@ -28,7 +32,7 @@ export async function cleanUp(paths: CachePaths, limit: number, target: number):
   }
 }
 
-async function clean(paths: CachePaths, limit: number, target: number): Promise<CleanUpOutcome> {
+async function clean(paths: CachePaths, limit: number, target: (size: number) => number): Promise<CleanUpOutcome> {
   const files: CachedFile[] = [];
   let size = 0;
   for await (const file of cachedFiles(paths)) {
@@ -39,9 +43,10 @@ async function clean(paths: CachePaths, limit: number, target: number): Promise<
   const before = size;
   let removedObjects = 0;
   if (size > limit) {
+    const wanted = target(size);
     files.sort((one, other) => one.stats.mtimeMs - other.stats.mtimeMs);
     for (const file of files) {
-      if (size <= target) break;
+      if (size <= wanted) break;
       if (pins.has(file.key)) continue;
       await rm(file.path, { force: true });
       size -= spaceOf(file);

@@ -1,4 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { uptime } from 'node:os';
 import { describe, expect, test } from 'vitest';
@@ -8,6 +10,7 @@ import { hashAlgorithms } from '../format/content-hash.js';
 import { failure } from '../testing/failure.js';
 import { Scene } from '../testing/scene.js';
 import type { TestRepository } from '../testing/test-repository.js';
+import { Repository } from '../repository/repository.js';
 import { LocalObjects } from './local-objects.js';
 
 function objectOf(repository: TestRepository, text: string): ObjectReference {
@@ -37,7 +40,6 @@ describe.each(hashAlgorithms)('objects named by %s', (algorithm) => {
 
 test('random bytes, which zlib makes longer, are no longer than they may be', async () => {
   await using scene = new Scene();
-  const { randomBytes } = await import('node:crypto');
   const server = await scene.serve();
   const { objects } = await scene.client([server.url]);
   for (const size of [1, 1000, 3_000_000]) {
@@ -174,7 +176,6 @@ describe('a clean-up', () => {
     await objects.cleanUp();
     expect(objects.local.find(object)).toBeUndefined();
     expect(readFileSync(opened.fd, 'utf8')).toBe(text(1));
-    const { closeSync } = await import('node:fs');
     closeSync(opened.fd);
   });
 
@@ -203,4 +204,61 @@ test('a client leaves nothing in the cache directory but objects', async () => {
   await client[Symbol.asyncDispose]();
   expect(readdirSync(scene.path('cache/clients'))).toEqual([]);
   expect(statSync(scene.path('cache/objects')).mode & 0o777).toBe(0o700);
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+  'a full file system is cleaned up, and said to be full where that does not help (needs root)',
+  async () => {
+    await using scene = new Scene();
+    const files = Array.from({ length: 30 }, (_, index) => scene.published.add(randomBytes(100_000 + index)));
+    const objects = files.map((hash, index): ObjectReference => ({
+      kind: 'file',
+      hash,
+      compression: 'zlib',
+      size: 100_000 + index,
+    }));
+    const large: ObjectReference = {
+      ...objects[0]!,
+      hash: scene.published.add(randomBytes(2_000_000)),
+      size: 2_000_000,
+    };
+    const server = await scene.serve();
+    mkdirSync(scene.path('cache'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1M', 'cvmfs-test', scene.path('cache')]);
+    try {
+      await using client = await Repository.open({ configuration: scene.configuration([server.url]) });
+      for (const object of objects) expect((await client.objects.fetch(object)).size).toBe(object.size);
+      expect((await failure(() => client.objects.fetch(large))).code).toBe('ERR_NO_SPACE');
+      expect((await client.objects.fetch(objects[0]!)).size).toBe(100_000);
+    } finally {
+      execFileSync('umount', [scene.path('cache')]);
+    }
+  },
+);
+
+test('what somebody waits for goes before what is only expected, also when it was expected first', async () => {
+  await using scene = new Scene();
+  const objects = Array.from({ length: 6 }, (_, index) => objectOf(scene.published, `object ${index}`));
+  const held: (() => void)[] = [];
+  const server = await scene.serve({
+    intercept: (path, response) => {
+      held.push(() => response.end(scene.published.read(path)));
+      return true;
+    },
+  });
+  const client = await scene.client([server.url], { network: { concurrency: 1 } });
+  const expected = objects.slice(0, 5).map((object) => client.objects.fetch(object, { urgency: 'prefetch' }));
+  await expect.poll(() => held.length).toBe(1);
+  const wanted = [objects[5]!, objects[4]!].map((object) => client.objects.fetch(object));
+  for (let answered = 0; answered < objects.length; answered += 1) {
+    await expect.poll(() => held.length).toBe(answered + 1);
+    held[answered]!();
+  }
+  await Promise.all([...expected, ...wanted]);
+  const order = [0, 4, 5, 1, 2, 3].map((index) => objectPath(objects[index]!));
+  expect([server.requests[0], ...server.requests.slice(1, 3).sort(), ...server.requests.slice(3)]).toEqual([
+    order[0],
+    ...order.slice(1, 3).sort(),
+    ...order.slice(3),
+  ]);
 });

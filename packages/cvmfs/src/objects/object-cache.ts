@@ -23,7 +23,7 @@ import { Flights } from './flights.js';
 import { LocalObjects } from './local-objects.js';
 import type { FailedFetch, FetchOptions, LocalObject, ObjectSource } from './object-source.js';
 import { receiveObject, type ReceivedObject } from './receive-object.js';
-import { Slots } from './slots.js';
+import { Slots, type Urgency } from './slots.js';
 
 export interface ObjectCacheOptions {
   readonly cacheDirectory: string;
@@ -81,7 +81,9 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
     const found = this.local.find(object);
     if (found !== undefined) return found;
     // Another size is another question: it must not get the answer to the first.
-    return this.#flights.join(`${key} ${object.size ?? ''}`, signal, (given) => this.#bring(object, urgency, given));
+    const flight = `${key} ${object.size ?? ''}`;
+    if (urgency === 'demand') this.#slots.hurry(flight);
+    return this.#flights.join(flight, signal, (given) => this.#bring(object, flight, urgency, given));
   }
 
   async prefetch(
@@ -111,7 +113,7 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
    */
   cleanUp(): Promise<CleanUpOutcome | undefined> {
     const limit = this.options.cacheLimit ?? Infinity;
-    this.#cleaning ??= this.#clean(limit, limit / 2).finally(() => (this.#cleaning = undefined));
+    this.#cleaning ??= this.#clean(limit, () => limit / 2).finally(() => (this.#cleaning = undefined));
     return this.#cleaning;
   }
 
@@ -140,11 +142,11 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
     await this.client[Symbol.asyncDispose]();
   }
 
-  async #bring(object: ObjectReference, urgency: 'demand' | 'prefetch', signal: AbortSignal): Promise<LocalObject> {
+  async #bring(object: ObjectReference, flight: string, urgency: Urgency, signal: AbortSignal): Promise<LocalObject> {
     try {
       const known = await this.#recheck(object);
       if (known !== undefined) return known;
-      return await this.#slots.take(urgency, signal, () => this.#download(object, signal));
+      return await this.#slots.take(flight, urgency, signal, () => this.#download(object, signal));
     } catch (error) {
       if (error instanceof SourcesExhausted) throw this.#unavailable(object, error);
       throw fromSystemError(error);
@@ -180,10 +182,9 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
     try {
       return await this.#receive(object, signal);
     } catch (error) {
-      const isFull = hasErrno(error, 'ENOSPC', 'EDQUOT') || hasCode(error, 'ERR_NO_SPACE');
-      if (!isFull) throw error;
+      if (!hasCode(error, 'ERR_NO_SPACE')) throw error;
       this.#logger.warn({}, 'the file system of the cache is full: cleaning up');
-      const outcome = await this.#clean(0, 0);
+      const outcome = await this.#clean(0, (size) => size / 2);
       if (outcome === undefined || outcome.removedObjects === 0) throw error;
       return await this.#receive(object, signal);
     }
@@ -216,9 +217,21 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
 
   /** The rename makes the object appear; two processes that do it at once put the same content there. */
   async #publish(object: ObjectReference, download: string, { size, digest }: ReceivedObject): Promise<LocalObject> {
-    noteDigest(download, digest);
-    reachedStep('cvmfs.received', contentKey(object));
     const path = this.#paths.object(object);
+    try {
+      noteDigest(download, digest);
+      reachedStep('cvmfs.received', contentKey(object));
+      await this.#rename(download, path, object);
+    } catch (error) {
+      // The search for a source must not take it for a failure of the network.
+      throw fromSystemError(error, path);
+    }
+    reachedStep('cvmfs.cached', contentKey(object));
+    this.#account(size);
+    return { path, size };
+  }
+
+  async #rename(download: string, path: string, object: ObjectReference): Promise<void> {
     try {
       await rename(download, path);
     } catch (error) {
@@ -226,9 +239,6 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
       await mkdir(this.#paths.folder(object), { recursive: true, mode: 0o700 });
       await rename(download, path);
     }
-    reachedStep('cvmfs.cached', contentKey(object));
-    this.#account(size);
-    return { path, size };
   }
 
   #account(size: number): void {
@@ -250,7 +260,7 @@ export class ObjectCache implements ObjectSource, AsyncDisposable {
     } while (this.#added >= this.#allowance);
   }
 
-  async #clean(limit: number, target: number): Promise<CleanUpOutcome | undefined> {
+  async #clean(limit: number, target: (size: number) => number): Promise<CleanUpOutcome | undefined> {
     const outcome = await cleanUp(this.#paths, limit, target);
     if (outcome !== undefined && outcome.removedObjects > 0)
       this.#logger.info({ ...outcome }, 'object cache cleaned up');

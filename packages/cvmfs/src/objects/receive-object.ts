@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { createInflate, inflate } from 'node:zlib';
-import { StoreError } from '@layerstore/core';
+import { fromSystemError, StoreError } from '@layerstore/core';
 import { formatHash, startHash } from '../format/content-hash.js';
 import type { ObjectReference } from '../format/object-reference.js';
 import type { HttpAnswer } from '../transport/http-transport.js';
@@ -28,7 +28,7 @@ export interface ReceivedObject {
  * Writes the decompressed content of an object to a new file.
  * @param limit bytes that it may have after decompression where the reference does not say
  * @throws UnacceptableAnswer for bytes that are not the object's
- * @throws StoreError ERR_SIZE_MISMATCH, ERR_MALFORMED_REPOSITORY for the right bytes that are not what the reference says; system errors of the file
+ * @throws StoreError ERR_SIZE_MISMATCH, ERR_MALFORMED_REPOSITORY for the right bytes that are not what the reference says; ERR_NO_SPACE, ERR_IO
  */
 export async function receiveObject(
   answer: HttpAnswer,
@@ -64,7 +64,11 @@ async function receiveWhole(
   if (startHash(algorithm).update(stored).digest('hex') !== hex) throw damaged(object);
   const content = object.compression === 'none' ? stored : await inflated(stored, object, limit);
   checkSize(content.length, object);
-  await writeFile(path, content, { flag: 'wx', mode: 0o600 });
+  try {
+    await writeFile(path, content, { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    throw fromSystemError(error, path);
+  }
   return { size: content.length, digest: createHash('sha256').update(content).digest('hex') };
 }
 
@@ -115,8 +119,9 @@ async function receiveFlow(
     if (object.compression === 'none') await pipeline(stored, counted, target);
     else await pipeline(stored, createInflate({ chunkSize: STREAM_CHUNK }), counted, target);
   } catch (error) {
-    const isOfZlib = /^Z_/.test((error as NodeJS.ErrnoException).code ?? '');
-    throw isOfZlib ? damaged(object, error) : error;
+    const { code = '', syscall = '' } = error as NodeJS.ErrnoException;
+    if (/^(open|write|close)$/.test(syscall)) throw fromSystemError(error, path);
+    throw code.startsWith('Z_') ? damaged(object, error) : error;
   }
   if (storedHash.digest('hex') !== object.hash.hex) throw damaged(object);
   checkSize(size, object);

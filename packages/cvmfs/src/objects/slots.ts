@@ -9,17 +9,17 @@ interface Waiting {
 /** So many at the same time; those that somebody waits for before those that are only expected. */
 export class Slots {
   #free: number;
-  readonly #queues: Readonly<Record<Urgency, Set<Waiting>>> = { demand: new Set(), prefetch: new Set() };
+  readonly #queues: Readonly<Record<Urgency, Map<string, Waiting>>> = { demand: new Map(), prefetch: new Map() };
 
   constructor(count: number) {
     this.#free = count;
   }
 
-  /** @throws StoreError ERR_ABORTED */
-  async take<T>(urgency: Urgency, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  /** @param key names the work; no two wait under one. @throws StoreError ERR_ABORTED */
+  async take<T>(key: string, urgency: Urgency, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     throwIfAborted(signal);
     if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(urgency, signal);
+    else await this.#turn(key, urgency, signal);
     try {
       return await work();
     } finally {
@@ -27,21 +27,26 @@ export class Slots {
     }
   }
 
-  #turn(urgency: Urgency, signal: AbortSignal | undefined): Promise<void> {
+  /** What was only expected is wanted now: it goes before the others of its kind. */
+  hurry(key: string): void {
+    const waiting = this.#queues.prefetch.get(key);
+    if (waiting === undefined) return;
+    this.#queues.prefetch.delete(key);
+    this.#queues.demand.set(key, waiting);
+  }
+
+  #turn(key: string, urgency: Urgency, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const queue = this.#queues[urgency];
       const giveUp = (): void => {
-        queue.delete(waiting);
-        reject(new StoreError('ERR_ABORTED', 'cancelled', { cause: signal?.reason }));
+        for (const queue of Object.values(this.#queues)) queue.delete(key);
+        reject(new StoreError('ERR_ABORTED', 'cancelled', { cause: signal.reason }));
       };
-      const waiting: Waiting = {
-        enter: () => {
-          signal?.removeEventListener('abort', giveUp);
-          resolve();
-        },
+      const enter = (): void => {
+        signal.removeEventListener('abort', giveUp);
+        resolve();
       };
-      queue.add(waiting);
-      signal?.addEventListener('abort', giveUp, { once: true });
+      this.#queues[urgency].set(key, { enter });
+      signal.addEventListener('abort', giveUp, { once: true });
     });
   }
 
@@ -50,8 +55,9 @@ export class Slots {
     for (const queue of [this.#queues.demand, this.#queues.prefetch]) {
       const [next] = queue;
       if (next === undefined) continue;
-      queue.delete(next);
-      next.enter();
+      const [key, waiting] = next;
+      queue.delete(key);
+      waiting.enter();
       return;
     }
     this.#free += 1;

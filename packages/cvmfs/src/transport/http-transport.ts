@@ -44,7 +44,10 @@ export class HttpTransport implements Disposable {
     // The one who waits hears of it; what comes after that has no reader.
     sent.on('error', () => undefined);
     const timeout = route.proxy === undefined ? this.patience.directTimeout : this.patience.timeout;
-    const pace = new Pace(timeout, this.patience.lowSpeedLimit, () => sent.socket?.bytesRead ?? 0);
+    // A kept connection has counted what earlier answers had.
+    let before = 0;
+    sent.once('socket', ({ bytesRead }) => (before = bytesRead));
+    const pace = new Pace(timeout, this.patience.lowSpeedLimit, () => (sent.socket?.bytesRead ?? before) - before);
     pace.watch((error) => sent.destroy(error));
     sent.once('close', () => pace.end());
     const answered = once(sent, 'response');

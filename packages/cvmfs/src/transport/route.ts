@@ -39,7 +39,8 @@ export function parseProxy(text: string): URL | undefined {
   });
 }
 
-/** For logs and messages: a proxy without its password. */
+/** For logs and messages: without passwords. */
 export function describeRoute({ server, proxy }: Route): string {
-  return proxy === undefined ? server : `${server} through ${proxy.host}`;
+  const shown = server.replace(/\/\/[^@/]*@/, '//...@');
+  return proxy === undefined ? shown : `${shown} through ${proxy.host}`;
 }

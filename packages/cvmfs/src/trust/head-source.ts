@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { hasCode, silentLogger, StoreError, type Logger } from '@layerstore/core';
+import { fromSystemError, hasCode, silentLogger, StoreError, type Logger } from '@layerstore/core';
 import type { RepositoryConfiguration } from '../configuration/configuration.js';
 import type { Blacklist } from '../format/blacklist.js';
 import { MANIFEST_LIMIT, type Manifest } from '../format/manifest.js';
@@ -108,8 +108,9 @@ export class HeadSource {
       );
       if (size <= CERTIFICATE_LIMIT) return await readFile(path);
     } catch (error) {
-      if (!StoreError.is(error) || error.code === 'ERR_ABORTED' || error.code === 'ERR_NO_SPACE') throw error;
-      throw new UnacceptableAnswer(error);
+      const failure = fromSystemError(error);
+      if (hasCode(failure, 'ERR_ABORTED', 'ERR_NO_SPACE', 'ERR_IO')) throw failure;
+      throw new UnacceptableAnswer(failure);
     }
     throw new UnacceptableAnswer(
       new StoreError('ERR_LIMIT_EXCEEDED', 'its certificate is too large', { subject: this.#name }),

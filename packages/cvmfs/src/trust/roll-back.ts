@@ -17,7 +17,10 @@ export function refuseRollBack(manifest: Manifest, known: Manifest | undefined):
   if (manifest.revision < known.revision) {
     throw rolledBack(manifest.name, `revision ${manifest.revision} is shown, ${known.revision} was seen before`);
   }
-  if (manifest.revision === known.revision && manifest.publishedAt < known.publishedAt) {
-    throw rolledBack(manifest.name, `revision ${manifest.revision} is shown as it was published earlier`);
+  if (manifest.publishedAt < known.publishedAt) {
+    throw rolledBack(
+      manifest.name,
+      `revision ${manifest.revision} is older than ${known.revision}, which was seen before`,
+    );
   }
 }

@@ -34,12 +34,12 @@ export function verifyWhitelist(document: Buffer, repository: string, masterKeys
 }
 
 /**
- * Expiry counts by the hour, as with the standard client.
+ * Expiry counts by the hour, as with the standard client: to the end of the hour that it falls into.
  * @param now milliseconds since 1970
  * @throws StoreError ERR_REPOSITORY_UNTRUSTED
  */
 export function checkExpiry({ expiresAt }: Whitelist, repository: string, now: number): void {
-  if (Math.floor(now / HOUR) < Math.floor(expiresAt.getTime() / HOUR)) return;
+  if (Math.floor(now / HOUR) <= Math.floor(expiresAt.getTime() / HOUR)) return;
   throw untrusted(repository, `the whitelist has expired on ${expiresAt.toISOString()}`);
 }
 
