@@ -1,57 +1,33 @@
 /** `layerstore cvmfs ...` on the repository that the standard tools made. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandLine, commandPath, type Ended } from './support/command.js';
+import { CvmfsFixture, type ExpectedEntry } from './support/cvmfs-fixture.js';
 import { Scratch } from './support/scratch.js';
 
-const fixture = fileURLToPath(new URL('fixtures/cvmfs-repo/', import.meta.url));
-const name = 'amber.example.org';
-
-interface Expected {
-  readonly path?: string;
-  readonly type: string;
-  readonly mode: string;
-  readonly size: number;
-  readonly sha256?: string;
-}
-const expected = (file: string): Expected[] =>
-  (JSON.parse(readFileSync(join(fixture, file), 'utf8')) as { entries: Expected[] }).entries;
+const name = CvmfsFixture.repository;
 
 let scratch: Scratch;
-let server: Server;
+let server: CvmfsFixture;
 let layerstore: CommandLine;
 
 beforeAll(async () => {
   scratch = new Scratch('cvmfs-commands');
-  execFileSync('tar', ['-xzf', join(fixture, `${name}.tar.gz`), '-C', scratch.path]);
-  server = createServer((request, response) => {
-    try {
-      response.end(readFileSync(scratch.file(new URL(request.url ?? '', 'http://host').pathname)));
-    } catch {
-      response.writeHead(404).end();
-    }
-  });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
+  server = await CvmfsFixture.serve(scratch.path);
   mkdirSync(scratch.file('etc/config.d'), { recursive: true });
-  const { port } = server.address() as AddressInfo;
   const lines = [
-    `CVMFS_SERVER_URL="http://127.0.0.1:1/@fqrn@;http://127.0.0.1:${port}/@fqrn@"`,
-    `CVMFS_PUBLIC_KEY='${join(fixture, `${name}.pub`)}'`,
+    `CVMFS_SERVER_URL="http://127.0.0.1:1/@fqrn@;${server.origin}/@fqrn@"`,
+    `CVMFS_PUBLIC_KEY='${CvmfsFixture.keyFile}'`,
     `CVMFS_CACHE_BASE=${scratch.file('cache')}`,
   ];
   writeFileSync(scratch.file('etc/config.d', `${name}.conf`), lines.join('\n'));
   layerstore = new CommandLine(scratch.file('no-root'));
 });
-afterAll(() => {
-  server.close();
-  server.closeAllConnections();
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
   scratch[Symbol.dispose]();
 });
 
@@ -63,7 +39,7 @@ describe('ls', () => {
     expect((await cvmfs('ls', `${name}:/special`)).stdout).toBe('bigminor\nblk\nfifo\nnull\nsock\n');
     expect((await cvmfs('ls', `${name}:/special/fifo`)).stdout).toBe('fifo\n');
     const tree = (await cvmfs('ls', '-R', '--tag', 'first', name)).stdout.trimEnd().split('\n');
-    expect(tree.length).toBe(expected('manifest-first.json').length);
+    expect(tree.length).toBe(CvmfsFixture.expected('manifest-first.json').length);
     expect(tree[0]).toBe('/');
   });
 
@@ -81,12 +57,14 @@ describe('ls', () => {
 
   test('--json has every entry of the manifest', async () => {
     const { stdout } = await cvmfs('ls', '-R', '--json', name);
-    const shown = new Map((JSON.parse(stdout) as (Expected & { path: string })[]).map((entry) => [entry.path, entry]));
-    for (const { path, mode, size } of expected('manifest.json')) {
+    const shown = new Map(
+      (JSON.parse(stdout) as (ExpectedEntry & { path: string })[]).map((entry) => [entry.path, entry]),
+    );
+    for (const { path, mode, size } of CvmfsFixture.expected('manifest.json')) {
       // The link with variables is shown expanded there.
       if (path !== undefined && path !== '/links/varlike') expect(shown.get(path)).toMatchObject({ mode, size });
     }
-    expect(shown.size).toBe(expected('manifest.json').length);
+    expect(shown.size).toBe(CvmfsFixture.expected('manifest.json').length);
   });
 
   test('--tags lists the named revisions', async () => {
@@ -99,7 +77,9 @@ describe('ls', () => {
 
 describe('cat', () => {
   test('writes the bytes of files, of one object and of many', async () => {
-    const files = expected('manifest.json').filter(({ type, path }) => type === 'file' && path !== undefined);
+    const files = CvmfsFixture.expected('manifest.json').filter(
+      ({ type, path }) => type === 'file' && path !== undefined,
+    );
     const largest = files.reduce((one, other) => (other.size > one.size ? other : one));
     const target = scratch.file('output');
     for (const { path = '', sha256 } of [files[0]!, largest]) {
@@ -112,7 +92,7 @@ describe('cat', () => {
   });
 
   test('--json tells the objects of a file', async () => {
-    const path = expected('manifest.json').find(({ type }) => type === 'file')?.path;
+    const path = CvmfsFixture.expected('manifest.json').find(({ type }) => type === 'file')?.path;
     const { stdout } = await cvmfs('cat', '--json', `${name}:${path}`);
     expect(JSON.parse(stdout)).toMatchObject([{ path, content: { kind: 'object', object: { compression: 'zlib' } } }]);
   });

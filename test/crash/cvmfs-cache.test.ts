@@ -1,19 +1,17 @@
 /** kill -9 while a repository is read through a cache, also by two processes at once: what is cached afterwards is whole. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Repository } from '@layerstore/cvmfs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CvmfsFixture } from '../support/cvmfs-fixture.js';
 import { Scratch } from '../support/scratch.js';
 
 const victim = fileURLToPath(new URL('cvmfs-victim.mjs', import.meta.url));
-const fixture = fileURLToPath(new URL('../fixtures/cvmfs-repo/', import.meta.url));
-const name = 'amber.example.org';
-const key = join(fixture, `${name}.pub`);
+const name = CvmfsFixture.repository;
+const key = CvmfsFixture.keyFile;
 
 interface Outcome {
   readonly signal: NodeJS.Signals | null;
@@ -21,40 +19,25 @@ interface Outcome {
 }
 
 /** Paths in base64 -> SHA-256, as the standard client read them. */
-const expected = (
-  JSON.parse(readFileSync(join(fixture, 'manifest.json'), 'utf8')) as {
-    entries: { path?: string; path_b64?: string; sha256?: string }[];
-  }
-).entries.flatMap(({ path, path_b64, sha256 }) =>
+const expected = CvmfsFixture.expected('manifest.json').flatMap(({ path, path_b64, sha256 }) =>
   sha256 === undefined ? [] : [[path_b64 ?? Buffer.from(path ?? '').toString('base64'), sha256] as const],
 );
 
 describe('readers of a repository that are killed', () => {
   let scratch: Scratch;
-  let server: Server;
-  let url: string;
+  let server: CvmfsFixture;
 
   beforeAll(async () => {
     scratch = new Scratch('cvmfs-crash');
-    execFileSync('tar', ['-xzf', join(fixture, `${name}.tar.gz`), '-C', scratch.path]);
-    server = createServer((request, response) => {
-      try {
-        response.end(readFileSync(scratch.file(new URL(request.url ?? '', 'http://host').pathname)));
-      } catch {
-        response.writeHead(404).end();
-      }
-    });
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/${name}`;
+    server = await CvmfsFixture.serve(scratch.path);
   });
-  afterAll(() => {
-    server.close();
-    server.closeAllConnections();
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
     scratch[Symbol.dispose]();
   });
 
   async function read(cache: string, killAt: number): Promise<Outcome> {
-    const child = spawn(process.execPath, [victim, url, key, cache, String(killAt)], {
+    const child = spawn(process.execPath, [victim, server.url, key, cache, String(killAt)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let output = '';
@@ -64,7 +47,7 @@ describe('readers of a repository that are killed', () => {
   }
 
   async function checkCache(cacheDirectory: string): Promise<number> {
-    const configuration = { name, servers: [url], masterKeys: [readFileSync(key, 'utf8')], cacheDirectory };
+    const configuration = { name, servers: [server.url], masterKeys: [readFileSync(key, 'utf8')], cacheDirectory };
     await using repository = await Repository.open({ configuration });
     const { damaged, unverifiable, objects } = await repository.objects.check();
     expect({ damaged, unverifiable }).toEqual({ damaged: [], unverifiable: 0 });
