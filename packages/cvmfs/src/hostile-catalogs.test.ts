@@ -1,9 +1,18 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { hashBytes } from './format/content-hash.js';
+import { hashBytes, type ContentHash } from './format/content-hash.js';
+import { LocalObjects } from './objects/local-objects.js';
 import type { Answer } from './repository/answer.js';
+import { Revision } from './repository/revision.js';
 import { failure } from './testing/failure.js';
 import { Scene } from './testing/scene.js';
-import { directoryRow, type TestCatalog, type TestRepository, type TestRow } from './testing/test-repository.js';
+import {
+  catalogBytes,
+  directoryRow,
+  type TestCatalog,
+  type TestRepository,
+  type TestRow,
+} from './testing/test-repository.js';
 import { settled, walk } from './testing/walk.js';
 
 const root = directoryRow('');
@@ -177,4 +186,39 @@ test('paths that callers give cannot leave the repository', async () => {
   }
   expect(revision.lookup('/a/b').kind).toBe('absent');
   expect(revision.lookup('/').kind).toBe('found');
+});
+
+test('a catalog that is inside itself is refused', async () => {
+  await using scene = new Scene();
+  // No hash leads to itself; a cache that somebody wrote into can.
+  const hash: ContentHash = { algorithm: 'sha1', hex: '2'.repeat(40) };
+  const bytes = catalogBytes({ rows: [root, directoryRow('/n', 3)], nested: [['/n', hash]] });
+  mkdirSync(scene.path('cache/objects/22'), { recursive: true });
+  writeFileSync(scene.path(`cache/objects/22/${hash.hex.slice(2)}`), bytes);
+  const record = { repository: 'x', rootCatalog: hash, rootCatalogSize: undefined, revision: 1, tag: undefined };
+  using revision = new Revision({ record, local: new LocalObjects(scene.path('cache')) });
+  expect(() => revision.lookup('/n')).toThrow(
+    expect.objectContaining({
+      code: 'ERR_MALFORMED_REPOSITORY',
+      message: expect.stringContaining('inside itself') as string,
+    }),
+  );
+});
+
+test('catalogs in one another without end are refused', async () => {
+  const caught = await reading((repository) => {
+    const at = (depth: number): string => '/a'.repeat(depth);
+    let below = repository.addCatalog({ prefix: at(131), rows: [directoryRow(at(131), 33)] });
+    const level = (depth: number): TestCatalog => ({
+      prefix: at(depth),
+      rows: [directoryRow(at(depth), 33), directoryRow(at(depth + 1), 3)],
+      nested: [[at(depth + 1), below]],
+    });
+    for (let depth = 130; depth > 0; depth -= 1) below = repository.addCatalog(level(depth));
+    return level(0);
+  });
+  expect(caught).toMatchObject({
+    code: 'ERR_MALFORMED_REPOSITORY',
+    message: expect.stringContaining('more than 128 catalogs in one another') as string,
+  });
 });

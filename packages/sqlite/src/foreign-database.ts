@@ -58,11 +58,10 @@ export class ForeignDatabase implements Disposable {
     );
   }
 
-  /** The first row. @throws StoreError ERR_STORE_DAMAGED */
+  /** The first row, for questions that have few. @throws StoreError ERR_STORE_DAMAGED */
   get(sql: string, ...values: readonly (string | bigint | number)[]): ForeignRow | undefined {
-    const row = this.#ask(sql, (statement, bound) => statement.get(...bound), values) as
-      Record<string, unknown> | undefined | null;
-    return row === undefined || row === null ? undefined : ownRow(row);
+    // The `get` of libsql adds a column of its own.
+    return this.all(sql, ...values)[0];
   }
 
   [Symbol.dispose](): void {

@@ -122,7 +122,7 @@ export class TestRepository {
   }
 }
 
-function catalogBytes({ prefix = '', rows, nested = [], sql = [] }: TestCatalog): Buffer {
+export function catalogBytes({ prefix = '', rows, nested = [], sql = [] }: TestCatalog): Buffer {
   using directory = new TemporaryDirectory();
   const path = join(directory.path, 'catalog');
   const database = openSqlite(path);
