@@ -32,7 +32,7 @@
  * - What a driver can do is said in {@link Abilities}, never found out by a failing call.
  */
 import type { DiffSource, LayerTree } from '@layerstore/archive';
-import type { IdMaps, LayerId } from '@layerstore/core';
+import type { IdMaps, LayerId, Owner } from '@layerstore/core';
 import type { MountPlan } from '@layerstore/linux';
 
 export interface GraphDriver {
@@ -158,11 +158,11 @@ export interface CreateReadWriteOptions extends CreateOptions {
   readonly root?: RootAttributes;
 }
 
-/** `mode` without type bits. */
 export interface RootAttributes {
+  /** Without type bits. */
   readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
+  /** Gives the owner, from the one that the root would have without: the parent root's, or who owns new base layers; default: that one. */
+  readonly owner?: (inherited: Owner) => Owner;
 }
 
 export interface PlanOptions {

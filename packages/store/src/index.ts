@@ -15,7 +15,7 @@ export { Snapshots, type SnapshotPage } from './snapshots/snapshots.js';
 export type { AdoptOptions } from './snapshots/adopt.js';
 export type { CommitSnapshotOptions } from './snapshots/commit.js';
 export type { OrphanOptions } from './snapshots/orphans.js';
-export type { PreparedSnapshot, PrepareOptions, RootOwner, SnapshotMount } from './snapshots/prepare.js';
+export type { PreparedSnapshot, PrepareOptions, SnapshotLayer, SnapshotMount } from './snapshots/prepare.js';
 export type { Recovery } from './snapshots/recover.js';
 export type { Labels } from './snapshots/snapshot-records.js';
 export type { LabelChange } from './snapshots/update.js';

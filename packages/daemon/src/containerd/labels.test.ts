@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { nextChainId, digestOf } from '@layerstore/core';
 import { labelChanges } from './field-mask.js';
-import { claimedChainId, idMaps, mappedOwner, refuseQuota } from './labels.js';
+import { claimedChainId, idMaps, mappedOwner, snapshotLayer } from './labels.js';
 import { apiMounts } from './mounts.js';
 
 const [one, two] = [digestOf('one'), digestOf('two')];
@@ -35,10 +35,18 @@ describe('labels of a snapshot', () => {
     },
   );
 
-  it('refuse one map without the other, and a quota that nothing would keep', () => {
+  it('refuse one map without the other', () => {
     expect(() => idMaps({ 'containerd.io/snapshot/uidmapping': '0:0:1' })).toThrow('one of the two id maps is missing');
-    expect(() => refuseQuota({ 'containerd.io/snapshot/max-size': '10G' })).toThrow('there are no quotas');
-    expect(() => refuseQuota({ other: '1' })).not.toThrow();
+  });
+
+  it('say what a writable layer is made with', () => {
+    expect(snapshotLayer({ other: '1' })).toEqual({});
+    expect(snapshotLayer({ 'containerd.io/snapshot/max-size': '10G' })).toEqual({ storageOptions: { size: '10G' } });
+    const { rootOwner } = snapshotLayer({
+      'containerd.io/snapshot/uidmapping': '0:1000:10',
+      'containerd.io/snapshot/gidmapping': '0:2000:10',
+    });
+    expect(rootOwner?.({ uid: 0, gid: 5 })).toEqual({ uid: 1000, gid: 2005 });
   });
 });
 

@@ -12,7 +12,7 @@ import {
   type IdRange,
   type Owner,
 } from '@layerstore/core';
-import type { Labels } from '@layerstore/store';
+import type { Labels, SnapshotLayer } from '@layerstore/store';
 
 /** The chain ID that the snapshot will have; an unpacker sets it and takes `already exists` for "do not fetch this layer". */
 export const snapshotRefLabel = 'containerd.io/snapshot.ref';
@@ -65,14 +65,17 @@ export function mappedOwner({ maps }: LabelledIdMaps, parent: Owner): Owner {
   }
 }
 
-/** @throws StoreError ERR_NOT_SUPPORTED for a label that asks for what no driver does */
-export function refuseQuota(labels: Labels): void {
+/**
+ * What the directory of an active snapshot with these labels is made with. A limit of its size is the driver's to keep, or to refuse.
+ * @throws StoreError ERR_INVALID_ARGUMENT as {@link idMaps}
+ */
+export function snapshotLayer(labels: Labels): SnapshotLayer {
+  const maps = idMaps(labels);
   const size = labels[maxSizeLabel];
-  if (size === undefined) return;
-  throw new StoreError('ERR_NOT_SUPPORTED', `a limit of ${JSON.stringify(size)} cannot be kept: there are no quotas`, {
-    subject: `label ${maxSizeLabel}`,
-    hint: 'leave the label out',
-  });
+  return {
+    ...(maps === undefined ? {} : { rootOwner: (parent: Owner) => mappedOwner(maps, parent) }),
+    ...(size === undefined ? {} : { storageOptions: { size } }),
+  };
 }
 
 function ranges(label: string, text: string): IdRange[] {

@@ -4,12 +4,12 @@ import type {
   Labels,
   LayerStore,
   PreparedSnapshot,
-  RootOwner,
+  SnapshotLayer,
   SnapshotSummary,
   SnapshotUsage,
 } from '@layerstore/store';
 import { snapshotFilter } from './filters/snapshot-filter.js';
-import { claimedChainId, idMaps, mappedOwner, refuseQuota, snapshotRefLabel } from './labels.js';
+import { claimedChainId, idMaps, snapshotLayer, snapshotRefLabel } from './labels.js';
 import { apiMounts, type ApiMount } from './mounts.js';
 
 /** So many snapshots travel in one message of a List. */
@@ -64,15 +64,12 @@ export class SnapshotCalls {
    * committed instead: ERR_EXISTS then tells the unpacker to go on.
    */
   async prepare({ owner, key, parent, labels }: PrepareCall): Promise<Prepared> {
-    refuseQuota(labels);
     await this.#answerWithLayer({ owner, key, parent, labels });
-    return preparedAs(
-      await this.store.snapshots.prepare({ ...request({ owner, key, parent, labels }), ...this.#rootOwner(labels) }),
-    );
+    const layer = this.#layer(labels);
+    return preparedAs(await this.store.snapshots.prepare({ ...request({ owner, key, parent, labels }), layer }));
   }
 
   async view({ owner, key, parent, labels }: PrepareCall): Promise<Prepared> {
-    refuseQuota(labels);
     idMaps(labels);
     return preparedAs(await this.store.snapshots.view(request({ owner, key, parent, labels })));
   }
@@ -150,10 +147,9 @@ export class SnapshotCalls {
     });
   }
 
-  #rootOwner(labels: Labels): { rootOwner?: RootOwner } {
-    const rootOwner = rootOwnerOf(labels);
-    if (rootOwner === undefined) return {};
-    if (this.store.driverName === 'overlay2') return { rootOwner };
+  #layer(labels: Labels): SnapshotLayer {
+    const layer = snapshotLayer(labels);
+    if (layer.rootOwner === undefined || this.store.driverName === 'overlay2') return layer;
     throw new StoreError('ERR_NOT_SUPPORTED', `${this.store.driverName} cannot map ids: its layers are copies`, {
       subject: 'id maps',
       hint: 'use a root with the driver overlay2',
@@ -169,13 +165,6 @@ export class SnapshotCalls {
       hint: 'leave the capability "rebase" out of the configuration of the proxy plugin',
     });
   }
-}
-
-/** Who owns the upper root of a snapshot with these labels; `undefined` without id maps. @throws StoreError ERR_INVALID_ARGUMENT */
-export function rootOwnerOf(labels: Labels): RootOwner | undefined {
-  const maps = idMaps(labels);
-  if (maps === undefined) return undefined;
-  return (parent) => mappedOwner(maps, parent);
 }
 
 function preparedAs(prepared: PreparedSnapshot): Prepared {

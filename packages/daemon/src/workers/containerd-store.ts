@@ -2,7 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { StoreError, toErrorRecord, type LogFields, type Logger } from '@layerstore/core';
 import { LayerStore } from '@layerstore/store';
-import { rootOwnerOf, SnapshotCalls } from '../containerd/snapshot-calls.js';
+import { snapshotLayer } from '../containerd/labels.js';
+import { SnapshotCalls } from '../containerd/snapshot-calls.js';
 import type { FromStore, StoreThreadOptions, ToStore } from '../containerd/store-messages.js';
 
 /** One for commits that wait for the disk, one to delete, one to measure. */
@@ -40,7 +41,7 @@ async function run(options: StoreThreadOptions): Promise<void> {
     ...(options.storageOptions === undefined ? {} : { storageOptions: options.storageOptions }),
   });
   if (!served.includes(store.driverName)) await refuseDriver(store);
-  const recovery = await store.snapshots.recover(rootOwnerOf);
+  const recovery = await store.snapshots.recover(snapshotLayer);
   const calls = new SnapshotCalls(store);
   port?.on('message', (message: ToStore) => {
     if (message.kind === 'close') void close(store);

@@ -39,6 +39,7 @@ import type { DriverOptions } from '../driver-options.js';
 import { HomeStaging, type StagingDirectory } from './home-staging.js';
 import { refuseInUse } from './in-use.js';
 import { isDirectory, unlessAbsent } from './optional-file.js';
+import { SharedStaging } from './shared-staging.js';
 import { stateDirectory, statePath } from './state-directory.js';
 import { treeWork, type TreeWork } from './tree-work.js';
 
@@ -69,6 +70,8 @@ export class Home {
   readonly idMaps: IdMaps | undefined;
   /** Whom new layers belong to where owners are mapped: the container's root, as the host sees it. */
   readonly rootOwner: Owner | undefined;
+  /** Of layers that are built unsynced. */
+  readonly #shared: SharedStaging;
   readonly #mayBeMade: boolean;
   readonly #mounter: Mounter;
   readonly logger: Logger;
@@ -80,6 +83,7 @@ export class Home {
     this.backingFileSystem = backingFileSystem(path).name;
     this.trees = treeWork(options.workers);
     this.staging = new HomeStaging(state, this.trees);
+    this.#shared = new SharedStaging(this.staging, this.trees);
     this.idMaps = options.idMaps;
     this.rootOwner = options.idMaps === undefined ? undefined : hostRoot(options.idMaps);
     this.#mayBeMade = mayBeMade;
@@ -186,7 +190,7 @@ export class Home {
     { durability = 'synced', afterRename }: Publication = {},
   ): Promise<boolean> {
     this.requireWritable(id);
-    await using staged = await this.staging.enter();
+    await using staged = await (durability === 'synced' ? this.staging.enter() : this.#shared.enter());
     const layer = staged.entry('layer');
     makeDirectory(layer, 0o755);
     await build(layer);
@@ -218,6 +222,7 @@ export class Home {
 
   /** Deletes what interrupted work has left in staging, mounts included. */
   async sweep(): Promise<void> {
+    await this.#shared.close();
     const swept = await this.staging.sweep(async (place) => {
       const mounted = mountsBelow(readMountTable(), place).reverse();
       for (const entry of mounted) await this.#mounter.unmount(entry.mountPoint);

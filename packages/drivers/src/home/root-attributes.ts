@@ -1,6 +1,5 @@
 import type { Owner } from '@layerstore/core';
 import { nativeSyscalls, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from '@layerstore/linux';
-import type { RootAttributes } from '../driver.js';
 
 /**
  * Gives the root of a new layer the mode, owner, extended attributes and modification time of its parent's root. The
@@ -20,12 +19,6 @@ export function copyRootAttributes(from: string, to: string, map: (owner: Owner)
   // After the owner: chown(2) takes setuid and setgid away.
   sys.fchmodat(AT_FDCWD, to, status.mode & 0o7777);
   sys.utimensat(AT_FDCWD, to, undefined, status.modifiedNs, AT_SYMLINK_NOFOLLOW);
-}
-
-export function setRootAttributes(path: string, { mode, uid, gid }: RootAttributes): void {
-  const sys = nativeSyscalls();
-  sys.fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
-  sys.fchmodat(AT_FDCWD, path, mode & 0o7777);
 }
 
 /** The overlay's marks say something about one layer, the SELinux label about one file. */

@@ -49,11 +49,11 @@ export class LayerRecords {
     if (reservedNames.includes(checked)) {
       throw new StoreError('ERR_INVALID_ID', 'the name is reserved in an overlay2 home', { subject: checked });
     }
-    return join(this.home, checked);
+    return `${this.home}/${checked}`;
   }
 
   file(id: LayerId, name: 'diff' | 'work' | 'merged' | 'link' | 'lower' | 'committed' | 'empty'): string {
-    return join(this.directory(id), name);
+    return `${this.directory(id)}/${name}`;
   }
 
   exists(id: LayerId): boolean {
@@ -122,7 +122,7 @@ export class LayerRecords {
   }
 
   /** Keeps in memory what was just written of a new layer. */
-  remember(_id: LayerId, _shortName: string, _parent: LayerId | undefined): void {
+  remember(_id: LayerId, _shortName: string, _lowers: readonly LowerLayer[]): void {
     // Nothing is kept here.
   }
 
@@ -144,7 +144,7 @@ export class LayerRecords {
   /** How mounts name a layer, relative to the home: shortly, or by its id in a home whose symlink is lost and stays so. */
   mountName({ id, shortName }: LowerLayer): string {
     const lost = this.#readOnly && this.links.target(shortName) !== id;
-    return lost ? join(id, 'diff') : join(linkDirectory, shortName);
+    return lost ? `${id}/diff` : `${linkDirectory}/${shortName}`;
   }
 
   /**

@@ -4,9 +4,8 @@
  * The home is the one that Docker's driver of the same name keeps; {@link LayerRecords} has the picture. A layer is built
  * in staging, synced, and enters the home by one rename.
  */
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { fromSystemError, StoreError, type LayerId } from '@layerstore/core';
+import { lstatSync, readdirSync } from 'node:fs';
+import { fromSystemError, StoreError, type LayerId, type Owner } from '@layerstore/core';
 import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { syncFile, type MountPlan } from '@layerstore/linux';
 import type { Abilities, ApplyTarget, CreateReadWriteOptions, PlanOptions } from '../driver.js';
@@ -14,8 +13,8 @@ import type { StorageOptions } from '../driver-options.js';
 import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import type { SizeLimits } from '../home/size-limits.js';
-import { copyRootAttributes, setRootAttributes } from '../home/root-attributes.js';
-import { formatLower, LayerRecords } from './layer-records.js';
+import { copyRootAttributes } from '../home/root-attributes.js';
+import { formatLower, LayerRecords, type LowerLayer } from './layer-records.js';
 import { contextOption, readOnlyOptions } from './mount-options.js';
 import { RememberedRecords } from './remembered-records.js';
 import { restoreLayer } from './restore-layer.js';
@@ -35,8 +34,8 @@ export interface Overlay2Parts {
 
 interface NamedLayer extends NewLayer {
   readonly shortName: string;
-  /** Short names of what lies below, uppermost first. */
-  readonly lower: readonly string[];
+  /** What lies below, uppermost first. */
+  readonly lowers: readonly LowerLayer[];
 }
 
 export class Overlay2Driver extends HomeDriver {
@@ -66,8 +65,12 @@ export class Overlay2Driver extends HomeDriver {
     }
     const { parent } = options;
     try {
-      const lower = parent === undefined ? [] : this.#namesOver(parent);
-      restoreLayer(this.#records, id, lower, (diff) => this.#setRoot(diff, options));
+      const lower = this.#lowersOver(parent).map(({ shortName }) => shortName);
+      restoreLayer(this.#records, id, {
+        lower,
+        home: this.parts.home,
+        makeRoot: (diff) => this.#makeRoot(diff, options),
+      });
       if (parent !== undefined) this.#records.markCommitted(parent);
     } catch (error) {
       throw fromSystemError(error, this.#records.directory(id));
@@ -171,7 +174,7 @@ export class Overlay2Driver extends HomeDriver {
 
   protected async make(id: LayerId, layer: NewLayer): Promise<boolean> {
     const { durability = 'synced', parent } = layer;
-    const lower = parent === undefined ? [] : this.#namesOver(parent);
+    const lowers = this.#lowersOver(parent);
     const shortName = randomShortName();
     const made = await this.parts.home.publish(
       id,
@@ -179,41 +182,50 @@ export class Overlay2Driver extends HomeDriver {
       async (directory) => {
         // Before anything is in it: what is made later belongs to the same project.
         if (layer.sizeLimit !== undefined) await this.parts.sizeLimits.limit(directory, layer.sizeLimit);
-        const written = this.#build(directory, { ...layer, lower, shortName });
+        const written = this.#build(directory, { ...layer, lowers, shortName });
         if (durability === 'synced') for (const path of written) syncFile(path);
       },
-      { durability, afterRename: () => this.#records.links.require(shortName, id, durability) },
+      { durability, afterRename: () => this.#records.links.make(shortName, id, durability) },
     );
-    if (made) this.#records.remember(id, shortName, parent);
+    if (made) this.#records.remember(id, shortName, lowers);
     return made;
   }
 
   /** Everything in a layer's directory. @returns what has to be synced, in order */
   #build(directory: string, layer: NamedLayer): string[] {
-    const { shortName, lower, parent } = layer;
-    const diff = join(directory, 'diff');
-    const owner = this.parts.home.rootOwner;
+    const { shortName, lowers, parent } = layer;
     setOwnership(directory, 0o710, this.parts.home.passage);
-    makeDirectory(diff, 0o755, owner);
-    makeFile(join(directory, 'link'), shortName, 0o644);
-    const written = ['link', 'diff', '.'].map((name) => join(directory, name));
-    this.#setRoot(diff, layer);
+    this.#makeRoot(`${directory}/diff`, layer);
+    makeFile(`${directory}/link`, shortName, 0o644);
+    const written = ['link', 'diff', '.'].map((name) => `${directory}/${name}`);
     if (parent !== undefined) {
-      makeDirectory(join(directory, 'work'), 0o700, owner);
-      makeFile(join(directory, 'lower'), formatLower(lower), 0o644);
+      makeDirectory(`${directory}/work`, 0o700, this.parts.home.rootOwner);
+      makeFile(`${directory}/lower`, formatLower(lowers.map((lower) => lower.shortName)), 0o644);
       // Before the child is visible: a parent that went on being an upper would change under it.
       this.#records.markCommitted(parent);
-      written.unshift(join(directory, 'lower'), join(directory, 'work'));
+      written.unshift(`${directory}/lower`, `${directory}/work`);
       written.push(this.#records.file(parent, 'committed'), this.#records.directory(parent));
     }
     return written;
   }
 
-  #setRoot(diff: string, { root, parent }: CreateReadWriteOptions): void {
-    if (root !== undefined) setRootAttributes(diff, root);
-    else if (parent !== undefined) {
+  /** The root of a layer's own tree. */
+  #makeRoot(diff: string, { root, parent }: CreateReadWriteOptions): void {
+    if (root !== undefined) {
+      const inherited = this.#ownerOver(parent);
+      makeDirectory(diff, root.mode, root.owner?.(inherited) ?? inherited);
+      return;
+    }
+    makeDirectory(diff, 0o755, this.parts.home.rootOwner);
+    if (parent !== undefined) {
       copyRootAttributes(this.#records.file(parent, 'diff'), diff, this.#owners.toHost(parent));
     }
+  }
+
+  #ownerOver(parent: LayerId | undefined): Owner {
+    if (parent === undefined) return this.parts.home.rootOwner ?? { uid: 0, gid: 0 };
+    const { uid, gid } = lstatSync(this.#records.file(parent, 'diff'));
+    return this.#owners.toHost(parent)({ uid, gid });
   }
 
   protected differsFromNew(id: LayerId, parent: LayerId | undefined): string | undefined {
@@ -223,13 +235,14 @@ export class Overlay2Driver extends HomeDriver {
     return hasContent ? 'with content' : undefined;
   }
 
-  /** The short names of a layer over `parent`, uppermost first. */
-  #namesOver(parent: LayerId): string[] {
-    const names = this.#records.lowers(parent).map((lower) => lower.shortName);
-    if (names.length < maxLowers) return [this.#records.shortName(parent), ...names];
+  /** What a layer over `parent` lies over, uppermost first. */
+  #lowersOver(parent: LayerId | undefined): LowerLayer[] {
+    if (parent === undefined) return [];
+    const lowers = this.#records.lowers(parent);
+    if (lowers.length < maxLowers) return [{ id: parent, shortName: this.#records.shortName(parent) }, ...lowers];
     throw new StoreError(
       'ERR_MAX_DEPTH',
-      `a layer over it would lie over ${names.length + 1} layers; overlay2 mounts at most ${maxLowers}`,
+      `a layer over it would lie over ${lowers.length + 1} layers; overlay2 mounts at most ${maxLowers}`,
       { subject: parent, hint: 'export the view and import it as one layer' },
     );
   }

@@ -8,6 +8,7 @@ import { LayerRecords, type LowerLayer } from './layer-records.js';
 export class RememberedRecords extends LayerRecords {
   readonly #lowers = new Map<LayerId, readonly LowerLayer[]>();
   readonly #shortNames = new Map<LayerId, string>();
+  readonly #committed = new Set<LayerId>();
 
   override lowers(id: LayerId): LowerLayer[] {
     const known = this.#lowers.get(id);
@@ -28,14 +29,19 @@ export class RememberedRecords extends LayerRecords {
     return name;
   }
 
-  override remember(id: LayerId, shortName: string, parent: LayerId | undefined): void {
+  override markCommitted(id: LayerId): void {
+    if (this.#committed.has(id)) return;
+    super.markCommitted(id);
+    this.#committed.add(id);
+  }
+
+  override remember(id: LayerId, shortName: string, lowers: readonly LowerLayer[]): void {
     this.#shortNames.set(id, shortName);
-    const below =
-      parent === undefined ? [] : [{ id: parent, shortName: this.shortName(parent) }, ...this.lowers(parent)];
-    this.#lowers.set(id, below);
+    this.#lowers.set(id, lowers);
   }
 
   override forget(id: LayerId): void {
+    this.#committed.delete(id);
     this.#lowers.delete(id);
     this.#shortNames.delete(id);
   }

@@ -29,7 +29,7 @@ describe.skipIf(!isRoot)('layers of overlay2 that were made without a sync (need
     await driver.createReadWrite(top, {
       parent: middle,
       durability: 'unsynced',
-      root: { mode: 0o711, uid: 5, gid: 6 },
+      root: { mode: 0o711, owner: () => ({ uid: 5, gid: 6 }) },
     });
   });
   afterEach(() => scratch[Symbol.dispose]());
@@ -43,7 +43,7 @@ describe.skipIf(!isRoot)('layers of overlay2 that were made without a sync (need
   });
 
   it('are made whole from what the caller knows, whatever of them is lost', async () => {
-    const options = { parent: middle, root: { mode: 0o711, uid: 5, gid: 6 } };
+    const options = { parent: middle, root: { mode: 0o711, owner: () => ({ uid: 5, gid: 6 }) } };
     const plan = await driver.plan(top);
     const losses: (() => void)[] = [
       () => undefined,

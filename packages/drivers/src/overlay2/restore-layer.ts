@@ -1,30 +1,29 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LayerId } from '@layerstore/core';
 import { syncDirectory, writeFileDurably } from '@layerstore/linux';
+import { makeDirectory, setOwnership, type Home } from '../home/home.js';
 import { isDirectory, readOptional } from '../home/optional-file.js';
 import { formatLower, type LayerRecords } from './layer-records.js';
 import { isShortName, randomShortName } from './short-links.js';
 
+interface RestoredLayer {
+  /** The short names of the layers under it, uppermost first. */
+  readonly lower: readonly string[];
+  readonly home: Pick<Home, 'passage' | 'rootOwner'>;
+  /** Makes a new `diff`. */
+  readonly makeRoot: (diff: string) => void;
+}
+
 /**
  * Gives a layer's directory what a power cut took: files that were written without a sync come back empty or not at all.
- * @param lower the short names of the layers under it, uppermost first
- * @param setRoot gives a new `diff` its attributes
  */
-export function restoreLayer(
-  records: LayerRecords,
-  id: LayerId,
-  lower: readonly string[],
-  setRoot: (diff: string) => void,
-): void {
+export function restoreLayer(records: LayerRecords, id: LayerId, { lower, home, makeRoot }: RestoredLayer): void {
+  setOwnership(records.directory(id), 0o710, home.passage);
   const diff = records.file(id, 'diff');
-  if (!isDirectory(diff)) {
-    mkdirSync(diff, { mode: 0o755 });
-    setRoot(diff);
-  }
+  if (!isDirectory(diff)) makeRoot(diff);
   if (lower.length > 0) {
     const work = records.file(id, 'work');
-    if (!isDirectory(work)) mkdirSync(work, { mode: 0o700 });
+    if (!isDirectory(work)) makeDirectory(work, 0o700, home.rootOwner);
     const text = formatLower(lower);
     if (readOptional(records.file(id, 'lower')) !== text) writeFileDurably(records.file(id, 'lower'), text, 0o644);
   }

@@ -19,6 +19,11 @@ export function dropPending(database: MetaDatabase, cacheId: LayerId): void {
   database.prepare('DELETE FROM pending WHERE cache_id = ?').run(cacheId);
 }
 
+/** {@link dropPending} of one directory and {@link addPending} of another, which takes its place in the order. */
+export function replacePending(database: MetaDatabase, cacheId: LayerId, next: LayerId): void {
+  database.prepare('UPDATE pending SET cache_id = ?2 WHERE cache_id = ?1').run(cacheId, next);
+}
+
 export function pendingOf(database: MetaDatabase, stagingId: string): LayerId[] {
   return database
     .prepare('SELECT cache_id FROM pending WHERE staging = ? ORDER BY rowid DESC')

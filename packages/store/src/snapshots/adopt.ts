@@ -1,6 +1,6 @@
 import type { ChainId } from '@layerstore/core';
 import { findLayer } from '../layers/layer-records.js';
-import { requireParent, requireUnchanged } from './prepare.js';
+import { requireParent, requireThere } from './prepare.js';
 import { insertSnapshot, type Labels, type SnapshotRecord } from './snapshot-records.js';
 import { timestampNow } from './timestamp.js';
 import type { SnapshotWriter } from './writer.js';
@@ -30,7 +30,7 @@ export async function adoptLayer(writer: SnapshotWriter, options: AdoptOptions):
   if (layer === undefined || layer.parent !== chainOf(parent, options)) return false;
   return writer.writes.write(() => {
     if (findLayer(context.database, chainId)?.cacheId !== layer.cacheId) return false;
-    if (parent !== undefined) requireUnchanged(context, parent);
+    if (parent !== undefined) requireThere(context, parent);
     if (isAdopted(writer, options, parent)) return true;
     const key = `layerstore/${parent?.id ?? 0}/${chainId}`;
     const row = { owner, key, kind: 'committed', parent: parent?.id, chainId, cacheId: undefined, labels } as const;

@@ -1,6 +1,6 @@
 import { randomId, type LayerId } from '@layerstore/core';
 import type { StoreContext } from '../context.js';
-import { addPending, dropPending } from '../layers/pending.js';
+import { addPending, dropPending, replacePending } from '../layers/pending.js';
 import { Staging } from '../staging.js';
 import type { GroupedWrites } from './grouped-writes.js';
 
@@ -36,10 +36,12 @@ export class AnnouncedDirectories implements AsyncDisposable {
 
   /** Inside the transaction that names the directory elsewhere. @returns tells that the transaction is durable */
   replace(id: LayerId): () => void {
-    dropPending(this.context.database, id);
-    if (this.#free.length >= batch) return () => undefined;
+    if (this.#free.length >= batch) {
+      dropPending(this.context.database, id);
+      return () => undefined;
+    }
     const next = randomId();
-    addPending(this.context.database, next, this.staging);
+    replacePending(this.context.database, id, next);
     return () => void this.#free.push(next);
   }
 

@@ -1,15 +1,14 @@
-import { lstatSync } from 'node:fs';
 import { reachedStep, StoreError, type LayerId, type Owner } from '@layerstore/core';
-import type { CreateReadWriteOptions, RootAttributes } from '@layerstore/drivers';
+import type { CreateReadWriteOptions } from '@layerstore/drivers';
 import type { MountPlan } from '@layerstore/linux';
 import type { StoreContext } from '../context.js';
 import type { SnapshotSummary } from '../model.js';
-import { ownTree } from './own-tree.js';
 import {
   insertSnapshot,
+  isRecorded,
+  keptLabels,
   refuseTakenKey,
   requireSnapshot,
-  snapshotById,
   snapshotSummary,
   type Labels,
   type SnapshotRecord,
@@ -24,12 +23,16 @@ export interface PrepareOptions {
   /** Name of a committed snapshot of the same owner; absent for an empty one. */
   readonly parent?: string;
   readonly labels?: Labels;
-  /** Owner of the new upper's root; default: the owner of the parent's. Ignored by drivers that copy. */
-  readonly rootOwner?: RootOwner;
+  readonly layer?: SnapshotLayer;
 }
 
-/** Gives the owner of a new upper's root, from that of the parent's. */
-export type RootOwner = (parent: Owner) => Owner;
+/** What the directory of an active snapshot is made with beyond its parent. */
+export interface SnapshotLayer {
+  /** Gives the owner of the new upper's root, from that of the parent's; default: the same. Ignored by drivers that copy. */
+  readonly rootOwner?: (parent: Owner) => Owner;
+  /** As {@link CreateReadWriteOptions.storageOptions}. */
+  readonly storageOptions?: Readonly<Record<string, string>>;
+}
 
 /** A snapshot that was just made, and how it is mounted. */
 export interface PreparedSnapshot extends SnapshotMount {
@@ -45,7 +48,8 @@ export interface SnapshotMount {
 /**
  * Makes an active snapshot, or a view. Nothing is mounted. Its record is durable on return; its directory is made again after a power
  * cut, without what was written into it and not synced.
- * @throws StoreError ERR_SNAPSHOT_NOT_FOUND for the parent, ERR_INVALID_ARGUMENT for a parent that is not committed, ERR_EXISTS, ERR_MAX_DEPTH
+ * @throws StoreError ERR_SNAPSHOT_NOT_FOUND for the parent, ERR_INVALID_ARGUMENT for a parent that is not committed, ERR_EXISTS, ERR_MAX_DEPTH,
+ *   what the driver throws for `layer`
  */
 export async function prepareSnapshot(
   writer: SnapshotWriter,
@@ -60,10 +64,11 @@ export async function prepareSnapshot(
   refuseTakenKey(database, owner, key);
   const driver = await context.driver();
   const insert = (cacheId: LayerId | undefined): SnapshotSummary => {
-    if (parent !== undefined) requireUnchanged(context, parent);
-    const row = { owner, key, kind, parent: parent?.id, chainId: undefined, cacheId, labels };
-    insertSnapshot(database, row, timestampNow(), { synced: false, bootId: writer.bootId });
-    return snapshotSummary(requireSnapshot(database, owner, key));
+    if (parent !== undefined) requireThere(context, parent);
+    const row = { owner, key, kind, parent: parent?.id, chainId: undefined, cacheId, labels: keptLabels(labels) };
+    const now = timestampNow();
+    const id = insertSnapshot(database, row, now, { synced: false, bootId: writer.bootId });
+    return snapshotSummary({ ...row, id, parentKey: parent?.key, created: now, updated: now });
   };
   if (kind === 'view' && parent?.shownBy !== undefined) {
     const plan = await driver.plan(parent.shownBy, { readOnly: true });
@@ -71,7 +76,7 @@ export async function prepareSnapshot(
   }
   const cacheId = await directories.take();
   try {
-    await driver.createReadWrite(cacheId, await layerOptions(context, parent, options.rootOwner));
+    await driver.createReadWrite(cacheId, layerOptions(parent, options.layer));
     reachedStep('snapshot.made', cacheId);
     const plan = await driver.plan(cacheId, { readOnly: kind === 'view' });
     const { snapshot, announced } = await writes.write(() => ({
@@ -88,31 +93,17 @@ export async function prepareSnapshot(
 }
 
 /** What the directory of a snapshot over `parent` is made with; also when it is made again. */
-export async function layerOptions(
-  context: StoreContext,
+export function layerOptions(
   parent: SnapshotRecord | undefined,
-  rootOwner: RootOwner = (owner) => owner,
-): Promise<CreateReadWriteOptions> {
+  { rootOwner, storageOptions }: SnapshotLayer = {},
+): CreateReadWriteOptions {
   return {
     ...(parent?.shownBy === undefined ? {} : { parent: parent.shownBy }),
-    root: await rootAttributes(context, parent, rootOwner),
+    ...(storageOptions === undefined ? {} : { storageOptions }),
+    // As containerd's own snapshotters do, whatever the mode of the parent's.
+    root: { mode: 0o755, ...(rootOwner === undefined ? {} : { owner: rootOwner }) },
     durability: 'unsynced',
   };
-}
-
-/** As containerd's own snapshotters do: 0755, owned as the parent's root. */
-async function rootAttributes(
-  context: StoreContext,
-  parent: SnapshotRecord | undefined,
-  rootOwner: RootOwner,
-): Promise<RootAttributes> {
-  const below = parent?.shownBy === undefined ? { uid: 0, gid: 0 } : await ownerOfRoot(context, parent.shownBy);
-  return { mode: 0o755, ...rootOwner(below) };
-}
-
-async function ownerOfRoot(context: StoreContext, layer: LayerId): Promise<Owner> {
-  const { uid, gid } = lstatSync(await ownTree(context, layer));
-  return { uid, gid };
 }
 
 /** @throws StoreError ERR_SNAPSHOT_NOT_FOUND, ERR_INVALID_ARGUMENT */
@@ -129,9 +120,8 @@ export function kindText({ kind }: SnapshotRecord): string {
 }
 
 /** Inside the transaction that builds on it: it may have been removed since it was read. */
-export function requireUnchanged(context: StoreContext, parent: SnapshotRecord): void {
-  const now = snapshotById(context.database, parent.id);
-  if (now?.shownBy === parent.shownBy) return;
+export function requireThere(context: StoreContext, parent: SnapshotRecord): void {
+  if (isRecorded(context.database, parent.id)) return;
   throw new StoreError('ERR_SNAPSHOT_NOT_FOUND', 'the parent was removed meanwhile: not found', {
     subject: `snapshot ${JSON.stringify(parent.key)}`,
   });

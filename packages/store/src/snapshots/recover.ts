@@ -1,7 +1,7 @@
 import { bootId } from '@layerstore/linux';
 import type { StoreContext } from '../context.js';
 import { collectLeftovers } from '../maintenance/leftovers.js';
-import { layerOptions, type RootOwner } from './prepare.js';
+import { layerOptions, type SnapshotLayer } from './prepare.js';
 import { listSnapshots, snapshotById, type Labels } from './snapshot-records.js';
 import type { SnapshotWriter } from './writer.js';
 
@@ -16,16 +16,16 @@ export interface Recovery {
 /**
  * Takes up after a process that ended somehow, or a machine that went down: collects leftovers, makes directories whole that a power
  * cut took apart, and goes on measuring. To be called before the first request is answered.
- * @param rootOwner of the upper root of a snapshot with these labels
+ * @param layerOf what the directory of an active snapshot with these labels was made with
  * @throws StoreError ERR_STORE_DAMAGED when the directory of a committed snapshot is missing
  */
 export async function recoverSnapshots(
   writer: SnapshotWriter,
-  rootOwner: (labels: Labels) => RootOwner | undefined,
+  layerOf: (labels: Labels) => SnapshotLayer,
 ): Promise<Recovery> {
   const { context } = writer;
   const { staging, directories } = await collectLeftovers(context);
-  const restored = await restoreUnsynced(context, rootOwner);
+  const restored = await restoreUnsynced(context, layerOf);
   for (const { id, kind, usage } of listSnapshots(context.database, {})) {
     if (kind === 'committed' && usage === undefined) writer.usages.measureLater(id);
   }
@@ -33,10 +33,7 @@ export async function recoverSnapshots(
 }
 
 /** Snapshots that were made unsynced before the machine started: the database knows what their directories have to be. */
-async function restoreUnsynced(
-  context: StoreContext,
-  rootOwner: (labels: Labels) => RootOwner | undefined,
-): Promise<number> {
+async function restoreUnsynced(context: StoreContext, layerOf: (labels: Labels) => SnapshotLayer): Promise<number> {
   const { database } = context;
   const boot = bootId();
   const rows = database
@@ -47,7 +44,7 @@ async function restoreUnsynced(
     const snapshot = snapshotById(database, Number(id));
     if (snapshot?.cacheId === undefined) continue;
     const parent = snapshot.parent === undefined ? undefined : snapshotById(database, snapshot.parent);
-    await driver.restore(snapshot.cacheId, await layerOptions(context, parent, rootOwner(snapshot.labels)));
+    await driver.restore(snapshot.cacheId, layerOptions(parent, layerOf(snapshot.labels)));
   }
   // A commit that never reached the disk keeps its old mark: `check` tells of it.
   await database.write(() =>

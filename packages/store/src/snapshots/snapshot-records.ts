@@ -63,25 +63,24 @@ export function listSnapshots(
 
 /** @throws StoreError ERR_EXISTS */
 export function refuseTakenKey(database: MetaDatabase, owner: string, key: string): void {
-  const taken = database.prepare('SELECT 1 FROM snapshots WHERE owner = ? AND key = ?').get(owner, encodeKey(key));
-  if (taken === undefined) return;
-  throw new StoreError('ERR_EXISTS', 'a snapshot of this name exists: already exists', { subject: shown(key) });
+  const found = database.prepare('SELECT 1 FROM snapshots WHERE owner = ? AND key = ?').get(owner, encodeKey(key));
+  if (found !== undefined) throw taken(key);
 }
 
-/** @throws StoreError ERR_EXISTS */
+/** @returns its id @throws StoreError ERR_EXISTS */
 export function insertSnapshot(
   database: MetaDatabase,
   snapshot: NewSnapshot,
   now: Timestamp,
   durability: { readonly synced: boolean; readonly bootId: string },
-): void {
-  refuseTakenKey(database, snapshot.owner, snapshot.key);
-  database
+): number {
+  const inserted = database
     .prepare(
       `INSERT INTO snapshots (owner, key, kind, parent, chain_id, cache_id, labels, created_s, created_ns, updated_s, updated_ns,
-         synced, boot_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?10, ?11)`,
+         synced, boot_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?10, ?11)
+         ON CONFLICT (owner, key) DO NOTHING RETURNING id`,
     )
-    .run(
+    .get(
       snapshot.owner,
       encodeKey(snapshot.key),
       snapshot.kind,
@@ -94,6 +93,8 @@ export function insertSnapshot(
       durability.synced ? 1 : 0,
       durability.bootId,
     );
+  if (inserted === undefined) throw taken(snapshot.key);
+  return Number(inserted['id']);
 }
 
 /** Turns an active snapshot into a committed one of another name. @throws StoreError ERR_EXISTS */
@@ -131,6 +132,11 @@ export function recordUsage(database: MetaDatabase, id: number, { size, inodes }
     .run(id, size, inodes);
 }
 
+/** Whether a snapshot is still there: ids are never used again, and what a committed one stands for never changes. */
+export function isRecorded(database: MetaDatabase, id: number): boolean {
+  return database.prepare('SELECT 1 FROM snapshots WHERE id = ?').get(id) !== undefined;
+}
+
 export function hasChildren(database: MetaDatabase, id: number): boolean {
   return database.prepare('SELECT 1 FROM snapshots WHERE parent = ? LIMIT 1').get(id) !== undefined;
 }
@@ -139,7 +145,7 @@ export function deleteSnapshot(database: MetaDatabase, id: number): void {
   database.prepare('DELETE FROM snapshots WHERE id = ?').run(id);
 }
 
-export function snapshotSummary(snapshot: SnapshotRecord): SnapshotSummary {
+export function snapshotSummary(snapshot: Omit<SnapshotRecord, 'parent' | 'shownBy' | 'usage'>): SnapshotSummary {
   const { id, owner, key, kind, labels, created, updated, parentKey, chainId, cacheId } = snapshot;
   return {
     id,
@@ -165,8 +171,12 @@ function decodeKey(text: string): string {
 }
 
 /** containerd's own stores keep no label with an empty value. */
+export function keptLabels(labels: Labels): Labels {
+  return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ''));
+}
+
 function encodeLabels(labels: Labels): string {
-  return JSON.stringify(Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== '')));
+  return JSON.stringify(keptLabels(labels));
 }
 
 function decodeSnapshot(row: Row): SnapshotRecord {
@@ -204,6 +214,10 @@ function damaged(row: Row, reason: string, cause?: unknown): StoreError {
     hint: 'restore meta.db from a backup',
     cause,
   });
+}
+
+function taken(key: string): StoreError {
+  return new StoreError('ERR_EXISTS', 'a snapshot of this name exists: already exists', { subject: shown(key) });
 }
 
 /** Keys hold anything; an error shows them on one line and not at any length. */

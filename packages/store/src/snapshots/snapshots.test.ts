@@ -144,7 +144,7 @@ describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('snapshots on %s (needs root)
         owner,
         key: 'child',
         parent: 'layer',
-        rootOwner: ({ uid }) => ({ uid: uid + 1000, gid: 77 }),
+        layer: { rootOwner: ({ uid }) => ({ uid: uid + 1000, gid: 77 }) },
       });
       if (driver === 'overlay2') expect(lstatSync(writable(child.plan))).toMatchObject({ uid: 1000, gid: 77 });
       expect(statSync(writable(child.plan)).mode & 0o7777).toBe(0o755);

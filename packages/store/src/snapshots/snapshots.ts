@@ -4,7 +4,7 @@ import type { AdoptOptions } from './adopt.js';
 import type { CommitSnapshotOptions } from './commit.js';
 import type * as operations from './operations.js';
 import type { OrphanOptions } from './orphans.js';
-import type { PreparedSnapshot, PrepareOptions, RootOwner, SnapshotMount } from './prepare.js';
+import type { PreparedSnapshot, PrepareOptions, SnapshotLayer, SnapshotMount } from './prepare.js';
 import type { Recovery } from './recover.js';
 import type { Labels } from './snapshot-records.js';
 import type { LabelChange } from './update.js';
@@ -135,11 +135,11 @@ export class Snapshots {
   /**
    * What a server does before its first request: collects what dead processes left, makes directories whole that a power cut took
    * apart, and goes on measuring.
-   * @param rootOwner gives the rule for the upper root of a snapshot with these labels
+   * @param layerOf gives what an active snapshot with these labels was made with
    */
-  async recover(rootOwner: (labels: Labels) => RootOwner | undefined = () => undefined): Promise<Recovery> {
+  async recover(layerOf: (labels: Labels) => SnapshotLayer = () => ({})): Promise<Recovery> {
     const { recoverSnapshots } = await this.#operations();
-    return recoverSnapshots(await this.#writer(), rootOwner);
+    return recoverSnapshots(await this.#writer(), layerOf);
   }
 
   /** Ends what runs in the background. Part of closing the store. */

@@ -34,5 +34,6 @@ export class SnapshotWriter implements AsyncDisposable {
     await this.usages.idle();
     await this.directories[Symbol.asyncDispose]();
     await this.writes.idle();
+    await (await this.context.driver()).cleanup();
   }
 }
