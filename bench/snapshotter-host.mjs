@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { undoLater } from './cleanup.mjs';
 import { unmountTree } from './file-systems.mjs';
-import { isInstalled, run } from './measure.mjs';
+import { isInstalled, measure, run } from './measure.mjs';
 import { layerstore } from './peers.mjs';
+import { processorSeconds, processTree } from './process-tree.mjs';
 
 export const containerdIsInstalled = () => ['containerd', 'ctr', 'runc'].every(isInstalled);
 
@@ -20,10 +21,10 @@ const servers = { layerstore: [], unsynced: ['--no-sync'] };
 export async function startContainerd(directory) {
   mkdirSync(directory, { recursive: true });
   const place = (name) => join(directory, name);
-  const stops = [];
+  const daemons = [];
   for (const [name, argv] of Object.entries(servers)) {
     const options = ['--root', place(name), '--socket', place(`${name}.sock`), ...argv];
-    stops.push(
+    daemons.push(
       await startDaemon([...layerstore, 'serve', 'containerd', ...options], () => existsSync(place(`${name}.sock`))),
     );
   }
@@ -34,23 +35,32 @@ export async function startContainerd(directory) {
       () => true,
       () => false,
     );
-  stops.push(await startDaemon(['containerd', '--config', place('config.toml')], answers));
+  daemons.push(await startDaemon(['containerd', '--config', place('config.toml')], answers));
   const stop = undoLater(async () => {
-    for (const stopOne of stops.reverse()) await stopOne();
+    for (const daemon of daemons.reverse()) await daemon.stop();
     await unmountTree(directory);
   });
-  return { ctr, socket: place('c.sock'), direct: (name) => place(`${name}.sock`), stop };
+  /** Measures a client: what the daemons work meanwhile is counted with it. */
+  const measureClient = async (argv) => {
+    const cpu = () => daemons.reduce((sum, daemon) => sum + daemon.cpu(), 0);
+    const before = cpu();
+    const sample = await measure(argv);
+    return { ...sample, cpu: sample.cpu + cpu() - before };
+  };
+  return { ctr, socket: place('c.sock'), direct: (name) => place(`${name}.sock`), measureClient, stop };
 }
 
 /**
  * @param {readonly string[]} command
  * @param {() => boolean | Promise<boolean>} ready
- * @returns {Promise<() => Promise<void>>} ends it
+ * @returns {Promise<{ stop: () => Promise<void>, cpu: () => number }>} `stop` ends it; `cpu`: seconds that it and its children have used
  */
 export async function startDaemon([program = '', ...argv], ready) {
   const daemon = spawn(program, argv, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let stderr = '';
   daemon.stderr.setEncoding('utf8').on('data', (text) => (stderr = (stderr + text).slice(-4000)));
+  // A program that is not there: told by the error below, after everything was put away.
+  daemon.on('error', (error) => (stderr += error.message));
   const ended = new Promise((resolve) => daemon.on('close', resolve));
   const stop = undoLater(async () => {
     daemon.kill('SIGTERM');
@@ -63,7 +73,7 @@ export async function startDaemon([program = '', ...argv], ready) {
     }
     await sleep(100);
   }
-  return stop;
+  return { stop, cpu: () => processTree(daemon.pid).reduce((sum, pid) => sum + processorSeconds(pid), 0) };
 }
 
 function configuration(place) {

@@ -4,7 +4,7 @@ import { figure } from './chart.mjs';
 import { containerdIsInstalled, startContainerd, startDaemon } from './snapshotter-host.mjs';
 import { withFileSystem } from './file-systems.mjs';
 import { debianImage, warm } from './inputs.mjs';
-import { isInstalled, measure, run, summary } from './measure.mjs';
+import { isInstalled, run, summary } from './measure.mjs';
 import { mkdirSync, existsSync } from 'node:fs';
 import { medianAndMinimum, publish, ratio } from './report.mjs';
 import { takeTurns } from './rounds.mjs';
@@ -136,14 +136,14 @@ async function withContainerd(type, use) {
 function unpackSide(type, image, { label, snapshotter, sync }) {
   const name = `unpack ${image.compression}: ${label}`;
   const take = () =>
-    withContainerd(type, async ({ ctr, socket }, directory) => {
+    withContainerd(type, async ({ ctr, socket, measureClient }, directory) => {
       await ctr('images', 'import', '--no-unpack', image.dockerArchive);
       const listed = (await ctr('images', 'ls')).split('\n')[1] ?? '';
       const digest = /sha256:[0-9a-f]{64}/.exec(listed)?.[0] ?? '';
       await run(['sync', '-f', directory]);
       const unpack = ['ctr', '--address', socket, 'snapshots', '--snapshotter', snapshotter, 'unpack', digest];
       const line = sync ? '"$@" && sync -f "$0"' : '"$@"';
-      return { [name]: await measure(['sh', '-c', line, directory, ...unpack]) };
+      return { [name]: await measureClient(['sh', '-c', line, directory, ...unpack]) };
     });
   return { label: name, take };
 }
@@ -151,7 +151,7 @@ function unpackSide(type, image, { label, snapshotter, sync }) {
 function runSide(type, image, snapshotter) {
   const name = `run: ${snapshotter}`;
   const take = () =>
-    withContainerd(type, async ({ ctr, socket }, directory) => {
+    withContainerd(type, async ({ ctr, socket, measureClient }, directory) => {
       await ctr('images', 'import', '--snapshotter', snapshotter, image.dockerArchive);
       const reference = (await ctr('images', 'ls', '-q')).trim();
       const start = [
@@ -168,7 +168,7 @@ function runSide(type, image, snapshotter) {
       const line = 'n=$1; shift; for i in $(seq "$n"); do "$@" "bench-$i" /bin/true; done';
       const argv = ['sh', '-c', line, 'sh', String(runTimes), ...start, reference];
       await run(['sh', '-c', line, 'sh', '1', ...start, reference]);
-      const sample = await measure(argv);
+      const sample = await measureClient(argv);
       return { [name]: { ...sample, wall: sample.wall / runTimes } };
     });
   return { label: name, take };
@@ -201,11 +201,11 @@ async function callSides(type, note) {
       take: () =>
         withFileSystem(type, async (directory) => {
           const socket = join(directory, 'overlay.sock');
-          const stop = await startDaemon([overlayServer, socket, join(directory, 'root')], () => existsSync(socket));
+          const server = await startDaemon([overlayServer, socket, join(directory, 'root')], () => existsSync(socket));
           try {
             return await named('overlay server', timeCalls({ socket, snapshotter: 'bench', depths, times: callTimes }));
           } finally {
-            await stop();
+            await server.stop();
           }
         }),
     },

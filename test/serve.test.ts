@@ -29,10 +29,11 @@ describe('serve containerd', () => {
   });
 
   it('prints units that start it with the same options', () => {
-    const options = ['--root', '/srv/100% mine', '--name', 'second', '--no-sync', '--metrics', '127.0.0.1:9323'];
+    const root = ['--root', '/srv/100% mine', '--storage-opt', 'overlay2.size=1G'];
+    const options = [...root, '--name', 'second', '--no-sync', '--metrics', '127.0.0.1:9323'];
     const service = layerstore.succeed('serve', 'containerd', ...options, '--print-config', 'systemd-service');
     expect(service).toMatch(
-      /^ExecStart=\/\S+ \/\S+ serve containerd --socket \S+ --root "\/srv\/100%% mine" --name second --no-sync/m,
+      /^ExecStart=\/\S+ \/\S+ serve containerd --socket \S+ --root "\/srv\/100%% mine" --storage-opt overlay2.size=1G --name second --no-sync/m,
     );
     expect(service).toContain('Before=containerd.service');
     const unit = layerstore.succeed('serve', 'containerd', '--socket', '/run/s', '--print-config', 'systemd-socket');

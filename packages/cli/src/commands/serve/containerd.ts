@@ -103,7 +103,7 @@ function servedRoots(texts: readonly string[]): Record<string, ServedRoot> {
 
 async function configuration(
   options: ServeContainerdCommandOptions,
-  { root, driver }: GlobalOptions,
+  { root, driver, storageOptions = {} }: GlobalOptions,
   snapshotters: readonly string[],
 ): Promise<string> {
   const { containerdConfiguration, systemdService, systemdSocket } = await import('@layerstore/daemon');
@@ -115,6 +115,7 @@ async function configuration(
       return systemdService([
         ...[process.execPath, resolve(process.argv[1] ?? 'layerstore'), 'serve', 'containerd', '--socket', socket],
         ...['--root', resolve(root), ...(driver === undefined ? [] : ['--driver', driver])],
+        ...Object.entries(storageOptions).flatMap(([key, value]) => ['--storage-opt', `${key}=${value}`]),
         ...(options.name === 'containerd' ? [] : ['--name', options.name]),
         ...(options.snapshotter ?? []).flatMap((text) => ['--snapshotter', text]),
         ...(options.sync ? [] : ['--no-sync']),
