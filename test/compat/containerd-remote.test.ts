@@ -38,10 +38,14 @@ describe.skipIf(!available)(`remote snapshots (needs root, ${needed.join(', ')})
     top = chainIds(whole.diffIds.map((id) => parseDigest(id))).at(-1)!;
   }, 120_000);
   afterAll(async () => {
-    await registry[Symbol.asyncDispose]();
-    await containerd[Symbol.asyncDispose]();
-    await server[Symbol.asyncDispose]();
-    scratch[Symbol.dispose]();
+    // What has not been started, because an earlier step failed, cannot be ended: the directory takes what is left with it.
+    try {
+      await registry[Symbol.asyncDispose]();
+      await containerd[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    } finally {
+      scratch[Symbol.dispose]();
+    }
   });
 
   /** What Kubernetes calls. */

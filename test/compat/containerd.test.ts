@@ -49,9 +49,13 @@ describe.skipIf(!available)(`containerd on layerstore (needs root, ${containerdP
     }
   }, 120_000);
   afterAll(async () => {
-    await containerd[Symbol.asyncDispose]();
-    await server[Symbol.asyncDispose]();
-    scratch[Symbol.dispose]();
+    // What has not been started, because an earlier step failed, cannot be ended: the directory takes what is left with it.
+    try {
+      await containerd[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    } finally {
+      scratch[Symbol.dispose]();
+    }
   });
 
   const ctr = (...argv: string[]): string => containerd.ctr(...argv);

@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endProcessesOf } from './leftover-processes.js';
 
-/** A directory that is gone, with every mount below it, at the end of the test. */
+/** A directory that is gone, with every process that works in it and every mount below it, at the end of the test. */
 export class Scratch implements Disposable {
   readonly path: string;
 
@@ -16,6 +17,7 @@ export class Scratch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    endProcessesOf(this.path);
     for (const point of mountsBelow(this.path).reverse()) execFileSync('umount', ['-l', point]);
     if (existsSync(this.path)) rmSync(this.path, { recursive: true, force: true });
   }
