@@ -1,3 +1,4 @@
+import { hasCode } from '@layerstore/core';
 import { bootId } from '@layerstore/linux';
 import type { StoreContext } from '../context.js';
 import { collectLeftovers } from '../maintenance/leftovers.js';
@@ -43,8 +44,17 @@ async function restoreUnsynced(context: StoreContext, layerOf: (labels: Labels) 
   for (const { id } of rows) {
     const snapshot = snapshotById(database, Number(id));
     if (snapshot?.cacheId === undefined) continue;
+    const { cacheId, kind, labels } = snapshot;
     const parent = snapshot.parent === undefined ? undefined : snapshotById(database, snapshot.parent);
-    await driver.restore(snapshot.cacheId, layerOptions(parent, layerOf(snapshot.labels)));
+    const restore = (layer: SnapshotLayer): Promise<void> => driver.restore(cacheId, layerOptions(parent, layer));
+    try {
+      await restore(kind === 'active' ? layerOf(labels) : {});
+    } catch (error) {
+      // Labels can have been changed to anything since the directory was made. They must not keep the others from being served.
+      if (!hasCode(error, 'ERR_INVALID_ARGUMENT', 'ERR_NOT_SUPPORTED')) throw error;
+      context.logger.warn({ error, key: snapshot.key }, 'it is made whole without what its labels ask for');
+      await restore({});
+    }
   }
   // A commit that never reached the disk keeps its old mark: `check` tells of it.
   await database.write(() =>

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, lstatSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { chainIds, parseDigest } from '@layerstore/core';
+import { chainIds, parseDigest, StoreError } from '@layerstore/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDockerArchive, threeLayers } from '../../../../test/support/image.js';
 import { isRoot, Scratch } from '../../../../test/support/scratch.js';
@@ -153,6 +153,25 @@ describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('snapshots on %s (needs root)
     }
   });
 
+  it('refuses a limit that the file system cannot keep, and leaves nothing of the snapshot', async () => {
+    const layer = { storageOptions: { size: '1G' } };
+    await expect(store.snapshots.prepare({ owner, key: 'limited', layer })).rejects.toMatchObject({
+      code: 'ERR_NOT_SUPPORTED',
+      message: expect.stringContaining('cannot keep the limit') as string,
+    });
+    await expect(store.snapshots.stat(owner, 'limited')).rejects.toMatchObject({ code: 'ERR_SNAPSHOT_NOT_FOUND' });
+    await prepare('limited');
+  });
+
+  it('leaves nothing in staging when it is closed', async () => {
+    await prepare('one');
+    await Promise.all(['two', 'three'].map((key) => prepare(key)));
+    await store.close();
+    expect(readdirSync(scratch.file('root', 'home', '.layerstore', 'staging'))).toEqual([]);
+    store = await open();
+    expect((await store.snapshots.list({ owner })).map(({ key }) => key).sort()).toEqual(['one', 'three', 'two']);
+  });
+
   it('changes labels in order, drops empty ones, and replaces them on commit', async () => {
     await store.snapshots.prepare({ owner, key: 'key', labels: { a: '1', 'b.c': '2', empty: '' } });
     expect((await store.snapshots.stat(owner, 'key')).labels).toEqual({ a: '1', 'b.c': '2' });
@@ -262,6 +281,23 @@ describe.skipIf(!isRoot).each(['overlay2', 'vfs'])('snapshots on %s (needs root)
     expect(existsSync(writable((await store.snapshots.mounts(owner, 'bottom')).plan))).toBe(true);
     const { findings } = await store.check();
     expect(findings).toEqual([expect.objectContaining({ kind: 'snapshot', subject: `${owner} "torn-committed"` })]);
+  });
+
+  it('makes a directory whole again also where the labels of the snapshot have become nonsense', async () => {
+    await store.snapshots.prepare({ owner, key: 'active', labels: { nonsense: 'yes' } });
+    const { cacheId } = await store.snapshots.stat(owner, 'active');
+    await store.close();
+    const connection = openSqlite(scratch.file('root', 'meta.db'));
+    connection.exec(`UPDATE snapshots SET boot_id = 'another'`);
+    connection.close();
+    const home = scratch.file('root', 'home');
+    rmSync(driver === 'overlay2' ? join(home, cacheId!) : join(home, 'dir', cacheId!), { recursive: true });
+    store = await open();
+    const recovery = await store.snapshots.recover((labels) => {
+      throw new StoreError('ERR_INVALID_ARGUMENT', `nonsense: ${labels['nonsense']}`);
+    });
+    expect(recovery.restored).toBe(1);
+    expect(existsSync(writable((await store.snapshots.mounts(owner, 'active')).plan))).toBe(true);
   });
 
   it('opens a root of the time before snapshots, and keeps a copy of its database', async () => {
