@@ -67,6 +67,40 @@ describe.skipIf(!isRoot)('layers of overlay2 that were made without a sync (need
     expect(readdirSync(join(home(), 'l'))).toHaveLength(3);
   });
 
+  it('have owners of the host in a home with id maps, also when they are made whole again', async () => {
+    const ids = (host: number) => [{ container: 0, host, size: 1000 }];
+    const idMaps = { uids: ids(100_000), gids: ids(200_000) };
+    const mapped = await openDriver('overlay2', scratch.file('mapped'), { mounter: new Mounter(), idMaps });
+    const ownersOf = (id: string): string[] =>
+      ['.', 'diff', 'work'].map((name) => {
+        const { uid, gid, mode } = lstatSync(join(scratch.file('mapped'), id, name));
+        return `${uid}:${gid} ${(mode & 0o7777).toString(8)}`;
+      });
+    const seen: unknown[] = [];
+    const root = { mode: 0o711, owner: (inherited: object) => (seen.push(inherited), { uid: 100_005, gid: 200_006 }) };
+    const options = { parent: base, root };
+    await mapped.createReadWrite(base, { durability: 'unsynced', root: { mode: 0o755 } });
+    await mapped.createReadWrite(top, { ...options, durability: 'unsynced' });
+    const made = ['0:200000 710', '100005:200006 711', '100000:200000 700'];
+    expect(ownersOf(top)).toEqual(made);
+    expect(seen).toEqual([{ uid: 100_000, gid: 200_000 }]);
+    const plan = await mapped.plan(top);
+    for (const lost of [['diff', 'work'], ['.']]) {
+      for (const name of lost) rmSync(join(scratch.file('mapped'), top, name), { recursive: true });
+      await mapped.restore(top, options);
+      expect(ownersOf(top)).toEqual(made);
+      expect(await mapped.plan(top)).toEqual(plan);
+    }
+  });
+
+  it('give the root of a layer from before the maps as the host sees it', async () => {
+    const ids = [{ container: 0, host: 100_000, size: 1000 }];
+    const mapped = await openDriver('overlay2', home(), { mounter: new Mounter(), idMaps: { uids: ids, gids: ids } });
+    const box = parseLayerId('box');
+    await mapped.createReadWrite(box, { parent: middle, root: { mode: 0o755 } });
+    expect(lstatSync(join(home(), box, 'diff'))).toMatchObject({ uid: 100_000, gid: 100_000 });
+  });
+
   it('keep what was written into them', async () => {
     writeFileSync(join(home(), top, 'diff', 'mine'), 'mine');
     truncateSync(join(home(), top, 'lower'));
