@@ -82,14 +82,14 @@ export class KilledRounds implements AsyncDisposable {
 
   #keys(): string[] {
     const listed = this.containerd.ctr('snapshots', '--snapshotter', 'layerstore', 'ls').trim().split('\n').slice(1);
-    return listed.map((line) => line.split(/\s+/)[0] ?? '').filter((key) => key !== '');
+    return listed.map(firstWord).filter((key) => key !== '');
   }
 
   /** Asked twice, because containerd collects garbage between the two lists. */
   #unknownKeys(): string[] {
     const keys = this.#keys();
-    const known = this.#listed();
-    return keys.filter((key) => !known.some((listed) => listed.key.endsWith(`/${key}`)));
+    const known = new Set(this.#listed().map(({ key }) => firstWord(key.replace(/^[^/]*\/[^/]*\//, ''))));
+    return keys.filter((key) => !known.has(key));
   }
 
   /** Ids grow and are never given to another snapshot, whatever dies. */
@@ -121,4 +121,9 @@ export class KilledRounds implements AsyncDisposable {
     if (unknown.length > 0) found.push({ what: 'containerd has snapshots that layerstore does not', detail: unknown });
     return found;
   }
+}
+
+/** Keys of snapshots that are being unpacked hold a space, and `ctr` prints columns: their first word is unique. */
+function firstWord(text: string): string {
+  return text.split(/\s+/)[0] ?? '';
 }
