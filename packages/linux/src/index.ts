@@ -1,6 +1,13 @@
 export * from './constants.js';
 export * from './durability.js';
 export * from './file-lock.js';
+export * from './fuse/abort-mount.js';
+export * from './fuse/file-system.js';
+export type { FuseAbilities } from './fuse/handshake.js';
+export * from './fuse/late-answers.js';
+export * from './fuse/mount-fuse.js';
+export { FUSE_ROOT_NODE } from './fuse/protocol.js';
+export * from './fuse/serve-queue.js';
 export * from './kernel-tables.js';
 export * from './mount-plan.js';
 export * from './mount-table.js';

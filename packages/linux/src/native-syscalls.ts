@@ -1,4 +1,5 @@
 import { fileCalls } from './native/file-calls.js';
+import { fuseCalls } from './native/fuse-calls.js';
 import { loadLibc } from './native/libc.js';
 import { mountCalls } from './native/mount-calls.js';
 import { xattrCalls } from './native/xattr-calls.js';
@@ -19,5 +20,5 @@ export function nativeSyscalls(): Syscalls {
 
 function load(): Syscalls {
   const libc = loadLibc();
-  return { ...fileCalls(libc), ...xattrCalls(libc), ...mountCalls(libc) };
+  return { ...fileCalls(libc), ...xattrCalls(libc), ...mountCalls(libc), ...fuseCalls(libc) };
 }

@@ -286,6 +286,21 @@ export class RecordingSyscalls implements Syscalls {
     return this.#answers.mountLog(...args);
   }
 
+  cloneFuseDevice(...args: Arguments<'cloneFuseDevice'>): void {
+    this.#record('cloneFuseDevice', args);
+    this.#answers.cloneFuseDevice(...args);
+  }
+
+  openFuseBacking(...args: Arguments<'openFuseBacking'>): number {
+    this.#record('openFuseBacking', args);
+    return this.#answers.openFuseBacking(...args);
+  }
+
+  closeFuseBacking(...args: Arguments<'closeFuseBacking'>): void {
+    this.#record('closeFuseBacking', args);
+    this.#answers.closeFuseBacking(...args);
+  }
+
   unshare(...args: Arguments<'unshare'>): void {
     this.#record('unshare', args);
     this.#answers.unshare(...args);
@@ -385,6 +400,9 @@ function plausibleAnswers(): Syscalls {
     openTree: fd,
     mountSetattr: nothing,
     mountLog: () => '',
+    cloneFuseDevice: nothing,
+    openFuseBacking: () => 1,
+    closeFuseBacking: nothing,
     unshare: nothing,
     setns: nothing,
     chroot: nothing,

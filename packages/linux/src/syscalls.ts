@@ -168,7 +168,20 @@ export interface MountSyscalls {
   sethostname(name: string): void;
 }
 
-export interface Syscalls extends FileSyscalls, MountSyscalls {}
+/** ioctl(2) on /dev/fuse (linux/fuse.h). */
+export interface FuseSyscalls {
+  /** Makes `into`, a fresh descriptor of /dev/fuse, another queue of the connection that `device` serves. */
+  cloneFuseDevice(device: number, into: number): void;
+  /**
+   * Lets the kernel read the open file `fd` itself where an answer to OPEN names the returned id.
+   * @throws SystemError ENOTTY before Linux 6.9, EPERM without CAP_SYS_ADMIN
+   */
+  openFuseBacking(device: number, fd: number): number;
+  /** Forgets the id; files that were opened with it stay open. */
+  closeFuseBacking(device: number, id: number): void;
+}
+
+export interface Syscalls extends FileSyscalls, MountSyscalls, FuseSyscalls {}
 
 /** An errno of the kernel, shaped like the errors of `node:fs`. */
 export class SystemError extends Error {
