@@ -100,10 +100,12 @@ function errnoOf(action: () => unknown): string | undefined {
   }
 }
 
+/** Waits until a process waits for the answer to OPEN, and the server had time to read the request. */
 async function waitsForServer(pid: number): Promise<void> {
-  while (!readFileSync(`/proc/${pid}/stack`, 'utf8').includes('request_wait_answer')) {
+  while (!readFileSync(`/proc/${pid}/stack`, 'utf8').includes('fuse_send_open')) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+  await new Promise((resolve) => setTimeout(resolve, 200));
 }
 
 function makeTree(root: string): void {
