@@ -193,7 +193,7 @@ function serve([source, threads, passthrough]) {
       await delay(20);
       fileSystem.satisfied.add(need.node);
     },
-    failed: (reason, node) => process.stdout.write(`failed ${node} ${reason}\n`),
+    failed: (error, node) => process.stdout.write(`failed ${node} ${error.message}\n`),
   });
   for (let thread = 0; thread < Number(threads); thread++) {
     const worker = new Worker(script, { workerData: { source, device, passthrough } });

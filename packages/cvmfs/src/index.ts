@@ -33,3 +33,5 @@ export {
 } from './configuration/read-configuration.js';
 export { answered, findEntry, listEntries, walkEntries } from './repository/answered.js';
 export { readContent } from './repository/read-content.js';
+export type * from './file-system/lazy-mount.js';
+export { LazyRepositories, type LazyRepositoriesOptions } from './file-system/lazy-repositories.js';

@@ -1,19 +1,14 @@
-/** Which revision of a repository is wanted; without one the newest that the servers have. */
-export interface RevisionChoice {
-  /** A tag of the repository's history, for example `trunk` or `v1.2`. */
-  readonly tag?: string;
-  /** The root catalog's hash as the repository writes it: 40 hex digits, `-rmd160` or `-shake128` behind them. */
-  readonly rootHash?: string;
-}
+import type { RevisionChoice } from '../repository/revision-record.js';
 
 /** One use of a revision. It lasts until it is released: the process that began it may end before. */
 export interface LazyMountRequest {
   /** The fully qualified name, for example `images.example.org`. */
   readonly repository: string;
+  /** Default: the newest that the servers have. */
   readonly revision?: RevisionChoice;
   /**
-   * Who uses the revision: a name of the caller's own, 1 to 256 printable characters, such as the driver home and the id of
-   * a layer. The same user of the same revision counts once, so it may ask again after a crash.
+   * Who uses the revision: a name of the caller's own, 1 to 256 printable characters, such as the driver home and the id of a layer. The same
+   * user of the same revision counts once, so it may ask again after a crash.
    */
   readonly user: string;
   readonly signal?: AbortSignal;
@@ -22,14 +17,13 @@ export interface LazyMountRequest {
 /** A revision that is pinned: it stays what it is, whatever the repository publishes, until its last user has gone. */
 export interface LazyMount {
   readonly repository: string;
-  /** The revision's root catalog, in the form of {@link RevisionChoice.rootHash}. */
+  /** The revision's root catalog: 40 hex digits, `-rmd160` or `-shake128` behind them. */
   readonly rootHash: string;
-  /** The number of the revision. */
-  readonly revision: number;
+  /** The number of the revision, where its catalog says it. */
+  readonly revision: number | undefined;
   /**
-   * Absolute path of the revision's root directory, read-only, seen by root only. Its entries are those of the
-   * repository: `<path>/layers/<digest>` is what `cvmfs://<repository>/layers/<digest>` names. Any directory in it can be a lower
-   * directory of a kernel overlay.
+   * Absolute path of the revision's root directory, read-only. Its entries are those of the repository: `<path>/layers/<digest>` is what
+   * `cvmfs://<repository>/layers/<digest>` names. Any directory in it can be a lower directory of a kernel overlay.
    */
   readonly path: string;
 }
@@ -42,25 +36,22 @@ export interface LazyMountUse extends LazyMount {
 /**
  * Repositories as directories whose files come when they are first read.
  *
- * Each repository (with its cache) is served by one process, started by the first use, found by a socket under the
- * runtime directory, and ended with the last use. Uses outlive their process and are not counted by anything but their
- * names: after a crash {@link LazyMounts.uses} tells what is left, for the owner to keep or release.
+ * Each repository (with its cache directory) is served by one process, started by the first use, found by a socket under the runtime
+ * directory, and ended with the last use. Uses outlive the process that began them and are counted by their names: after a crash
+ * {@link LazyMounts.uses} tells what is left, for the owner to keep or release.
  *
- * Releasing is safe at any time: what is mounted above a revision (an overlay, a bind mount) is served until the kernel has
- * let go of it.
+ * Releasing is safe at any time: what is mounted above a revision (an overlay, a bind mount) is served until the kernel has let go of it.
  */
 export interface LazyMounts {
   /**
-   * Begins a use: starts the server where none runs, fetches and verifies the revision's root catalog, pins it.
-   * Cost: some 0.3 s for the first use of a repository, then the root catalog of a revision that is not pinned yet.
-   * @throws StoreError ERR_INVALID_ARGUMENT for a malformed user or hash
-   * @throws StoreError ERR_NOT_FOUND for an unknown tag, and what opening a repository throws
-   * @throws StoreError ERR_MOUNT_FAILED, ERR_NEEDS_ROOT, ERR_MISSING_PREREQUISITE
+   * Begins a use: starts the server where none runs, fetches and verifies the revision's root catalog, pins it. Cost: some 0.3 s for the first
+   * use of a repository, then the root catalog of a revision that is not pinned yet.
+   * @throws StoreError ERR_INVALID_ARGUMENT for a malformed user, and what `Repository.revision` throws
+   * @throws StoreError ERR_MOUNT_FAILED, ERR_NEEDS_ROOT, ERR_MISSING_PREREQUISITE, ERR_ABORTED
    */
   acquire(request: LazyMountRequest): Promise<LazyMount>;
   /**
-   * Ends all uses of `user`, or only that of `rootHash`. One that does not exist is no error. The last one of a repository
-   * ends its server.
+   * Ends all uses of `user`, or only that of `rootHash`. One that does not exist is no error. The last one of a repository ends its server.
    */
   release(repository: string, user: string, rootHash?: string): Promise<void>;
   /** The uses of a repository; none when no server runs. Starts nothing. */

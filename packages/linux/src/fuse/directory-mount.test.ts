@@ -317,9 +317,10 @@ describe.skipIf(!isRoot)('the end of a FUSE mount', () => {
   it('comes by an abort while readers wait', async () => {
     await using mount = await served();
     const reader = spawn('cat', [mount.file('unopened-1')], { stdio: 'ignore' });
+    const exit = once(reader, 'exit');
     await waitsForServer(reader.pid!);
     abortFuseMount(nativeSyscalls(), mount.path);
-    const [code] = (await once(reader, 'exit')) as [number];
+    const [code] = (await exit) as [number];
     expect(code).not.toBe(0);
     await mount.ended();
   });
@@ -329,9 +330,10 @@ describe.skipIf(!isRoot)('a server that is killed', () => {
   it('fails the readers of that moment, and the next one serves the same files', async () => {
     await using mount = await served();
     const reader = spawn('cat', [mount.file('unopened-1')], { stdio: 'ignore' });
+    const exit = once(reader, 'exit');
     await waitsForServer(reader.pid!);
     await mount.kill();
-    const [code] = (await once(reader, 'exit')) as [number];
+    const [code] = (await exit) as [number];
     expect(code).toBe(1);
     expect(readFileSync(mount.file('deep/er/est/file'), 'utf8')).toBe('at the bottom\n');
     expect(run('ls "$1" | wc -l', mount.file('many'))).toBe('3000\n');

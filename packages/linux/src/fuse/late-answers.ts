@@ -1,3 +1,4 @@
+import { toErrorRecord, type ErrorRecord } from '@layerstore/core';
 import { constants } from 'node:os';
 import type { FileSyscalls } from '../syscalls.js';
 import { FuseDispatcher } from './dispatcher.js';
@@ -19,7 +20,7 @@ export interface LateAnswersOptions<Need> {
   /** Brings what a request waits for. A rejection gives the reader EIO; telling why is up to this function. */
   readonly satisfy: (need: Need) => Promise<void>;
   /** An exception of the file system, in any thread. */
-  readonly failed: (reason: string, node: NodeNumber) => void;
+  readonly failed: (error: ErrorRecord, node: NodeNumber) => void;
 }
 
 /** Between looks at whether a reader that got a signal has been killed: the kernel tells of its first signal only. */
@@ -45,7 +46,7 @@ export class LateAnswers<Need> {
       fileSystem: options.fileSystem,
       reply: new FuseReply(sys, options.generation),
       interrupted: (unique) => this.#interrupt(unique),
-      failed: (error, node) => options.failed(String(error), node),
+      failed: (error, node) => options.failed(toErrorRecord(error), node),
     });
   }
 
@@ -63,7 +64,7 @@ export class LateAnswers<Need> {
         this.#interrupt(message.unique);
         break;
       case 'failed':
-        this.options.failed(message.reason, message.node);
+        this.options.failed(message.error, message.node);
     }
   }
 

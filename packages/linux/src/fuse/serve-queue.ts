@@ -1,3 +1,4 @@
+import { toErrorRecord, type ErrorRecord } from '@layerstore/core';
 import { hasErrno } from '../native/errno.js';
 import type { Syscalls } from '../syscalls.js';
 import { FuseDispatcher } from './dispatcher.js';
@@ -11,7 +12,7 @@ export type QueueMessage =
   /** A request that needs something first. The answer goes to `queue`. */
   | { readonly kind: 'later'; readonly queue: number; readonly request: Uint8Array; readonly need: unknown }
   | { readonly kind: 'interrupted'; readonly unique: bigint }
-  | { readonly kind: 'failed'; readonly node: NodeNumber; readonly reason: string };
+  | { readonly kind: 'failed'; readonly node: NodeNumber; readonly error: ErrorRecord };
 
 export interface QueueOptions {
   /** As {@link mountFuse} opened it. */
@@ -34,7 +35,7 @@ export function serveFuseQueue(sys: Syscalls, { device, fileSystem, generation, 
       fileSystem,
       reply: new FuseReply(sys, generation),
       interrupted: (unique) => tell({ kind: 'interrupted', unique }),
-      failed: (error, node) => tell({ kind: 'failed', node, reason: String(error) }),
+      failed: (error, node) => tell({ kind: 'failed', node, error: toErrorRecord(error) }),
     });
     while (readRequest(sys, queue, request)) {
       const later = dispatcher.answer(request, queue);

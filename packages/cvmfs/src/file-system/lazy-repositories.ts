@@ -1,0 +1,88 @@
+import { StoreError } from '@layerstore/core';
+import { readMountTable, requireLinuxRoot } from '@layerstore/linux';
+import type { RepositoryConfiguration } from '../configuration/configuration.js';
+import { KeeperClient } from './keeper-client.js';
+import { defaultRuntimeDirectory, KeeperPaths } from './keeper-paths.js';
+import type { LazyMount, LazyMountRequest, LazyMounts, LazyMountUse } from './lazy-mount.js';
+import type { KeeperStart } from './messages.js';
+
+export interface LazyRepositoriesOptions {
+  /** How a repository is reached; asked for each call. What a running server was started with stays. */
+  readonly configuration: (repository: string) => RepositoryConfiguration;
+  /** Default `/run/layerstore`. Not on a disk: what is in it does not outlive the machine's run. */
+  readonly runtimeDirectory?: string;
+  /** Where servers write what went wrong, as lines of JSON. Default: `log` in their directory under the runtime directory. */
+  readonly logFile?: string;
+  /** Threads that answer the kernel, 1 to 64; default 2. */
+  readonly threads?: number;
+  /** Bytes from which the kernel reads a file itself, where it can (Linux 6.9); default 1 MiB. */
+  readonly passthroughFrom?: number;
+}
+
+const defaultThreads = 2;
+const defaultPassthroughFrom = 1024 * 1024;
+
+/** @see LazyMounts */
+export class LazyRepositories implements LazyMounts {
+  constructor(private readonly options: LazyRepositoriesOptions) {}
+
+  async acquire({ repository, revision, user, signal }: LazyMountRequest): Promise<LazyMount> {
+    requireLinuxRoot('mounting a repository');
+    checkUser(user);
+    const start = this.#start(repository);
+    using keeper = await KeeperClient.findOrStart(start, signal);
+    const choice = revision ?? ({ kind: 'newest' } as const);
+    const [use] = await keeper.ask({ kind: 'acquire', choice, user }, signal);
+    if (use === undefined) throw new StoreError('ERR_INTERNAL', 'the keeper of the mount gave no revision');
+    const { user: _, ...mount } = use;
+    if (isSeen(new KeeperPaths(start.directory))) return mount;
+    await keeper.ask({ kind: 'release', user, rootHash: use.rootHash });
+    throw new StoreError('ERR_MOUNT_FAILED', 'its server mounted it in another mount namespace', {
+      subject: repository,
+      hint: 'give each mount namespace a runtime directory of its own',
+    });
+  }
+
+  async release(repository: string, user: string, rootHash?: string): Promise<void> {
+    using keeper = await KeeperClient.find(this.#paths(repository));
+    await keeper?.ask({ kind: 'release', user, ...(rootHash === undefined ? {} : { rootHash }) });
+  }
+
+  async uses(repository: string): Promise<LazyMountUse[]> {
+    using keeper = await KeeperClient.find(this.#paths(repository));
+    return [...((await keeper?.ask({ kind: 'uses' })) ?? [])];
+  }
+
+  #paths(repository: string): KeeperPaths {
+    const { configuration, runtimeDirectory = defaultRuntimeDirectory } = this.options;
+    return KeeperPaths.of(runtimeDirectory, configuration(repository));
+  }
+
+  #start(repository: string): KeeperStart {
+    const { threads = defaultThreads, passthroughFrom = defaultPassthroughFrom, logFile } = this.options;
+    if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
+      throw new StoreError('ERR_INVALID_ARGUMENT', 'not a number of threads from 1 to 64', {
+        subject: String(threads),
+      });
+    }
+    const paths = this.#paths(repository);
+    return {
+      configuration: this.options.configuration(repository),
+      directory: paths.directory,
+      logFile: logFile ?? paths.log,
+      threads,
+      passthroughFrom,
+    };
+  }
+}
+
+function checkUser(user: string): void {
+  if (/^[\x20-\x7e]{1,256}$/.test(user)) return;
+  throw new StoreError('ERR_INVALID_ARGUMENT', 'not the name of a user of a mount: 1 to 256 printable characters', {
+    subject: user.slice(0, 300),
+  });
+}
+
+function isSeen({ mount }: KeeperPaths): boolean {
+  return readMountTable('/proc/thread-self/mountinfo').some(({ mountPoint }) => mountPoint === mount);
+}
