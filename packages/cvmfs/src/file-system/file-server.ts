@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import { hasCode, toErrorRecord, type Logger } from '@layerstore/core';
 import { LateAnswers, nativeSyscalls, type QueueMessage } from '@layerstore/linux';
+import { openSqlite } from '@layerstore/sqlite';
 import { formatHash } from '../format/content-hash.js';
 import { Repository } from '../repository/repository.js';
 import type { RevisionChoice } from '../repository/revision-record.js';
@@ -39,6 +40,7 @@ export class FileServer {
     const server = new FileServer(repository, logger);
     const sys = nativeSyscalls();
     const { device, nodes: journal } = serverDescriptors;
+    loadSqlite();
     const memory = NodeTable.allocate();
     const restored = new NodeTable(memory, () => undefined);
     readNodes(sys, journal, (parent, name) => restored.number(parent, name));
@@ -139,4 +141,12 @@ export class FileServer {
       if (!hasCode(error, 'ERR_ABORTED')) this.logger.warn({ error: toErrorRecord(error) }, 'reading ahead failed');
     }
   }
+}
+
+/**
+ * Before the threads are started: the loader of libsql asks Node for a report, for which Node waits until every thread has come back from the
+ * kernel, and these do not.
+ */
+function loadSqlite(): void {
+  openSqlite(':memory:').close();
 }

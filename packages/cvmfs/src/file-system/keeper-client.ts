@@ -61,6 +61,10 @@ export class KeeperClient implements Disposable {
       const answer = JSON.parse(line.value) as KeeperAnswer;
       if (answer.kind === 'failed') throw fromErrorRecord(answer.error);
       return answer.uses;
+    } catch (cause) {
+      throwIfAborted(signal);
+      if (!hasErrno(cause, 'ECONNRESET', 'EPIPE')) throw cause;
+      throw new StoreError('ERR_CLOSED', 'the keeper of the mount was killed', { hint: 'try again', cause });
     } finally {
       signal?.removeEventListener('abort', abort);
     }

@@ -1,4 +1,4 @@
-import { StoreError } from '@layerstore/core';
+import { hasCode, StoreError } from '@layerstore/core';
 import { readMountTable, requireLinuxRoot } from '@layerstore/linux';
 import type { RepositoryConfiguration } from '../configuration/configuration.js';
 import { KeeperClient } from './keeper-client.js';
@@ -26,21 +26,17 @@ const defaultPassthroughFrom = 1024 * 1024;
 export class LazyRepositories implements LazyMounts {
   constructor(private readonly options: LazyRepositoriesOptions) {}
 
-  async acquire({ repository, revision, user, signal }: LazyMountRequest): Promise<LazyMount> {
+  async acquire(request: LazyMountRequest): Promise<LazyMount> {
     requireLinuxRoot('mounting a repository');
-    checkUser(user);
-    const start = this.#start(repository);
-    using keeper = await KeeperClient.findOrStart(start, signal);
-    const choice = revision ?? ({ kind: 'newest' } as const);
-    const [use] = await keeper.ask({ kind: 'acquire', choice, user }, signal);
-    if (use === undefined) throw new StoreError('ERR_INTERNAL', 'the keeper of the mount gave no revision');
-    const { user: _, ...mount } = use;
-    if (isSeen(new KeeperPaths(start.directory))) return mount;
-    await keeper.ask({ kind: 'release', user, rootHash: use.rootHash });
-    throw new StoreError('ERR_MOUNT_FAILED', 'its server mounted it in another mount namespace', {
-      subject: repository,
-      hint: 'give each mount namespace a runtime directory of its own',
-    });
+    checkUser(request.user);
+    const start = this.#start(request.repository);
+    try {
+      return await acquireFrom(start, request);
+    } catch (error) {
+      // The keeper was killed meanwhile.
+      if (!hasCode(error, 'ERR_CLOSED')) throw error;
+      return await acquireFrom(start, request);
+    }
   }
 
   async release(repository: string, user: string, rootHash?: string): Promise<void> {
@@ -74,6 +70,21 @@ export class LazyRepositories implements LazyMounts {
       passthroughFrom,
     };
   }
+}
+
+async function acquireFrom(start: KeeperStart, request: LazyMountRequest): Promise<LazyMount> {
+  const { repository, revision, user, signal } = request;
+  using keeper = await KeeperClient.findOrStart(start, signal);
+  const choice = revision ?? ({ kind: 'newest' } as const);
+  const [use] = await keeper.ask({ kind: 'acquire', choice, user }, signal);
+  if (use === undefined) throw new StoreError('ERR_INTERNAL', 'the keeper of the mount gave no revision');
+  const { user: _, ...mount } = use;
+  if (isSeen(new KeeperPaths(start.directory))) return mount;
+  await keeper.ask({ kind: 'release', user, rootHash: use.rootHash });
+  throw new StoreError('ERR_MOUNT_FAILED', 'its server mounted it in another mount namespace', {
+    subject: repository,
+    hint: 'give each mount namespace a runtime directory of its own',
+  });
 }
 
 function checkUser(user: string): void {
