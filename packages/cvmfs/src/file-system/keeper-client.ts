@@ -30,7 +30,8 @@ export class KeeperClient implements Disposable {
       return new KeeperClient(socket);
     } catch (error) {
       socket.destroy();
-      if (hasErrno(error, 'ENOENT', 'ECONNREFUSED')) return undefined;
+      // ECONNRESET: it was killed in this moment.
+      if (hasErrno(error, 'ENOENT', 'ECONNREFUSED', 'ECONNRESET')) return undefined;
       throw fromSystemError(error, paths.socket);
     }
   }
