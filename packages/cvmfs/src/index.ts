@@ -35,3 +35,4 @@ export { answered, findEntry, listEntries, walkEntries } from './repository/answ
 export { readContent } from './repository/read-content.js';
 export type * from './file-system/lazy-mount.js';
 export { LazyRepositories, type LazyRepositoriesOptions } from './file-system/lazy-repositories.js';
+export { isMountedOn, mountOnDirectory, unmountDirectory } from './file-system/mount-directory.js';

@@ -26,6 +26,12 @@ export class KeeperSocket {
     return socket;
   }
 
+  /** Nobody is answered any more. */
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#connections) socket.destroy();
+  }
+
   #serve(socket: Socket): void {
     this.#connections.add(socket);
     socket.on('error', () => socket.destroy());
@@ -60,10 +66,9 @@ export class KeeperSocket {
   }
 
   async #endIfIdle(): Promise<void> {
-    if (this.keeper.isEnding || !(await this.keeper.end(() => this.#connections.size === 0))) {
-      if (!this.keeper.isEnding) setTimeout(() => void this.#endIfIdle(), END_AGAIN_MS);
-      return;
-    }
-    if (this.keeper.isEnding) this.#server.close();
+    if (this.keeper.isEnding) return;
+    const isSettled = await this.keeper.end(() => this.#connections.size === 0);
+    if (!isSettled) setTimeout(() => void this.#endIfIdle(), END_AGAIN_MS);
+    else if (this.keeper.isEnding) this.#server.close();
   }
 }

@@ -138,10 +138,11 @@ export class Keeper {
 
   #ended(how: 'done' | 'killed', lifetime: number): void {
     if (how === 'done') {
+      this.#isEnding = true;
       this.gone();
       return;
     }
-    this.logger.warn({ lifetime }, 'the file server was killed; another is started');
+    this.logger.warn({ milliseconds: lifetime }, 'the file server was killed; another is started');
     const next = (lifetime < RESPAWN_MS ? delay(RESPAWN_MS) : Promise.resolve()).then(() => this.#startServer());
     // Whoever waits for it is told.
     next.catch((error: unknown) => this.logger.error({ error: String(error) }, 'the file server does not start'));

@@ -1,6 +1,6 @@
 /**
  * The entry of the process that holds the mount of a repository. Whoever starts it sends one message and hears when the mount can be used; it
- * outlives that process.
+ * outlives that process, and ends when the kernel has let go of the mount.
  */
 import { once } from 'node:events';
 import { toErrorRecord } from '@layerstore/core';
@@ -16,9 +16,10 @@ function report(message: KeeperReport): void {
 
 const [start] = (await once(process, 'message')) as [KeeperStart];
 const logger = fileLogger(start.logFile, start.configuration.name);
+let socket: KeeperSocket | undefined;
 try {
-  const keeper = await Keeper.start(start, logger, () => process.exit(0));
-  await KeeperSocket.listen(keeper, new KeeperPaths(start.directory).socket);
+  const keeper = await Keeper.start(start, logger, () => socket?.close());
+  socket = await KeeperSocket.listen(keeper, new KeeperPaths(start.directory).socket);
   report({ kind: 'ready' });
 } catch (error) {
   report({ kind: 'failed', error: toErrorRecord(error) });

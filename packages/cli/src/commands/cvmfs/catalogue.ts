@@ -4,4 +4,6 @@ import type { FamilyVerb } from '../../catalogue.js';
 export const cvmfsVerbs: readonly FamilyVerb[] = [
   { name: 'ls', summary: 'List the files of a repository', load: () => import('./ls.js') },
   { name: 'cat', summary: 'Write files of a repository to stdout', load: () => import('./cat.js') },
+  { name: 'mount', summary: 'Mount a revision of a repository', load: () => import('./mount.js') },
+  { name: 'unmount', summary: 'Unmount revisions', load: () => import('./unmount.js') },
 ];

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import { fromSystemError } from '@layerstore/core';
+import { fromSystemError, type Logger } from '@layerstore/core';
 import type { Repository, RepositoryConfiguration, Revision, RevisionChoice } from '@layerstore/cvmfs';
 import { usageError } from '../../failures.js';
 import { collect } from '../../global-options.js';
@@ -62,20 +62,31 @@ export async function withRepository<T>(
   work: (opened: OpenedRepository) => Promise<T>,
 ): Promise<T> {
   return session.withDisplay(command, {}, async (operation, globalOptions) => {
-    const { parseHash, readConfiguration, Repository } = await import('@layerstore/cvmfs');
-    const options = command.opts<RepositoryOptions>();
+    const { Repository } = await import('@layerstore/cvmfs');
     const logger = session.logger(globalOptions);
-    const configured = readConfiguration(name, {
-      logger,
-      ...(options.config === undefined ? {} : { directory: options.config }),
-    });
-    const rootCatalog = options.rootHash === undefined ? undefined : parseHash(options.rootHash);
-    if (options.rootHash !== undefined && rootCatalog === undefined)
-      throw usageError(`--root-hash ${options.rootHash}: not a hash`);
-    await using repository = await Repository.open({ configuration: withOptions(configured, options), logger });
-    const choice = choiceOf(options.tag, rootCatalog) ?? configured.revision;
+    const { configuration, choice } = await describedRepository(command, name, logger);
+    await using repository = await Repository.open({ configuration, logger });
     return await work({ repository, operation, revision: () => repository.revision(choice, operation) });
   });
+}
+
+/** How a repository is reached, and which revision of it is meant, by the options and the machine's configuration. */
+export async function describedRepository(
+  command: Command,
+  name: string,
+  logger: Logger,
+): Promise<{ readonly configuration: RepositoryConfiguration; readonly choice: RevisionChoice | undefined }> {
+  const { parseHash, readConfiguration } = await import('@layerstore/cvmfs');
+  const options = command.opts<RepositoryOptions>();
+  const configured = readConfiguration(name, {
+    logger,
+    ...(options.config === undefined ? {} : { directory: options.config }),
+  });
+  const rootCatalog = options.rootHash === undefined ? undefined : parseHash(options.rootHash);
+  if (options.rootHash !== undefined && rootCatalog === undefined)
+    throw usageError(`--root-hash ${options.rootHash}: not a hash`);
+  const choice = choiceOf(options.tag, rootCatalog) ?? configured.revision;
+  return { configuration: withOptions(configured, options), choice };
 }
 
 function choiceOf(
