@@ -8,11 +8,9 @@ import { CommandLine, type Ended } from './support/command.js';
 import { CvmfsFixture } from './support/cvmfs-fixture.js';
 import { isRoot, Scratch } from './support/scratch.js';
 
-if (!isRoot) console.warn('skipped: mounting needs root');
-
 const name = CvmfsFixture.repository;
 
-describe.skipIf(!isRoot)('cvmfs mount', () => {
+describe.skipIf(!isRoot)('cvmfs mount (needs root)', () => {
   let scratch: Scratch;
   let server: CvmfsFixture;
   let layerstore: CommandLine;

@@ -67,8 +67,14 @@ export class KeeperSocket {
 
   async #endIfIdle(): Promise<void> {
     if (this.keeper.isEnding) return;
-    const isSettled = await this.keeper.end(() => this.#connections.size === 0);
-    if (!isSettled) setTimeout(() => void this.#endIfIdle(), END_AGAIN_MS);
-    else if (this.keeper.isEnding) this.#server.close();
+    switch (await this.keeper.end(() => this.#connections.size === 0)) {
+      case 'ended':
+        this.#server.close();
+        break;
+      case 'locked':
+        setTimeout(() => void this.#endIfIdle(), END_AGAIN_MS);
+        break;
+      case 'used':
+    }
   }
 }

@@ -101,16 +101,16 @@ export class Keeper {
     }
   }
 
-  /** Unmounts, unless somebody is about to come. @returns false when it has to be tried again */
-  async end(isIdle: () => boolean): Promise<boolean> {
+  /** Unmounts, if there is no use; `locked` when somebody is about to come: then it has to be tried again. */
+  async end(isIdle: () => boolean): Promise<'ended' | 'used' | 'locked'> {
     const lock = await FileLock.tryAcquire(this.#paths.lock);
-    if (lock === undefined) return false;
+    if (lock === undefined) return 'locked';
     try {
-      if (this.#uses.size > 0 || !isIdle()) return true;
+      if (this.#uses.size > 0 || !isIdle()) return 'used';
       this.#isEnding = true;
       rmSync(this.#paths.socket, { force: true });
       detachMount(this.sys, this.#paths);
-      return true;
+      return 'ended';
     } finally {
       lock.release();
     }

@@ -15,8 +15,6 @@ import { RepositoryServer, type ServerOptions } from '../testing/repository-serv
 import { directoryRow, masterKey, TestRepository, type TestRow } from '../testing/test-repository.js';
 import type { LazyRepositories } from './lazy-repositories.js';
 
-if (!isRoot) console.warn('skipped: mounting needs root');
-
 const opaque = serialiseExtendedAttributes([
   { name: Buffer.from('trusted.overlay.opaque'), value: Buffer.from('y') },
 ])!.toString('hex');
@@ -111,7 +109,7 @@ class Mounted implements AsyncDisposable {
   }
 }
 
-describe.skipIf(!isRoot)('a lazy mount', () => {
+describe.skipIf(!isRoot)('a lazy mount (needs root)', () => {
   test('is one process for callers that come at the same time, and ends with its last use', async () => {
     await using mounted = await Mounted.start();
     const { mounts, published } = mounted;
@@ -184,7 +182,7 @@ describe.skipIf(!isRoot)('a lazy mount', () => {
   });
 });
 
-describe.skipIf(!isRoot)('a kernel overlay over a lazy mount', () => {
+describe.skipIf(!isRoot)('a kernel overlay over a lazy mount (needs root)', () => {
   test('keeps deleted files deleted, and takes writes', async () => {
     await using mounted = await Mounted.start();
     const view = await mounted.overlay();
@@ -238,7 +236,7 @@ describe.skipIf(!isRoot)('a kernel overlay over a lazy mount', () => {
   });
 });
 
-describe.skipIf(!isRoot)('a lazy mount without what it needs', () => {
+describe.skipIf(!isRoot)('a lazy mount without what it needs (needs root)', () => {
   test('gives EIO for a file while no server answers, says why, and reads it when one does', async () => {
     let isDown = false;
     await using mounted = await Mounted.start({

@@ -78,8 +78,8 @@ async function acquireFrom(start: KeeperStart, request: LazyMountRequest): Promi
   const choice = revision ?? ({ kind: 'newest' } as const);
   const [use] = await keeper.ask({ kind: 'acquire', choice, user }, signal);
   if (use === undefined) throw new StoreError('ERR_INTERNAL', 'the keeper of the mount gave no revision');
-  const { user: _, ...mount } = use;
-  if (isSeen(new KeeperPaths(start.directory))) return mount;
+  const { rootHash, revision: number, path } = use;
+  if (isSeen(new KeeperPaths(start.directory))) return { repository, rootHash, revision: number, path };
   await keeper.ask({ kind: 'release', user, rootHash: use.rootHash });
   throw new StoreError('ERR_MOUNT_FAILED', 'its server mounted it in another mount namespace', {
     subject: repository,

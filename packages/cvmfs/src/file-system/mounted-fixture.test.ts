@@ -16,8 +16,6 @@ import {
 import { LazyScene, shell } from '../testing/lazy-scene.js';
 import { RepositoryServer } from '../testing/repository-server.js';
 
-if (!isRoot) console.warn('skipped: mounting needs root');
-
 async function digestOf(path: Buffer): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
@@ -90,7 +88,7 @@ function groups(pairs: Iterable<readonly [string, unknown]>): string[][] {
 describe.skipIf(!isRoot).each([
   ['read by the server', 2, 2 ** 40],
   ['read by the kernel itself', 1, 1],
-])('the fixture through a mount, files %s', (_, threads, passthroughFrom) => {
+])('the fixture through a mount, files %s (needs root)', (_, threads, passthroughFrom) => {
   let scene: LazyScene;
   let server: RepositoryServer;
   let mounts: ReturnType<LazyScene['mounts']>;
