@@ -30,6 +30,8 @@ const { EINVAL, EISDIR, ENOMEM, ENOTDIR, ESTALE } = constants.errno;
 const SECOND = 1_000_000_000n;
 /** A revision never changes: the kernel need not ask again. */
 const FOREVER = 365 * 86_400;
+/** Revisions come and go; without this every path that leads through the mount point would ask three times. */
+const PINS_SECONDS = 1;
 const KEPT_ENTRIES = 100_000;
 /** Chunks that are fetched ahead of one that is read in its turn. */
 const CHUNKS_AHEAD = 3;
@@ -83,7 +85,7 @@ export class LazyFileSystem implements FuseFileSystem {
 
   attributes(node: NodeNumber): Answer<Omit<FuseEntry, 'node'>> {
     if (node === FUSE_ROOT_NODE)
-      return { attributes: rootAttributes(this.options.revisions.pinned()), cacheSeconds: 0 };
+      return { attributes: rootAttributes(this.options.revisions.pinned()), cacheSeconds: PINS_SECONDS };
     const located = this.#locate(node);
     if (located instanceof Later || located instanceof Failed) return located;
     return { attributes: attributesOf(node, located.entry), cacheSeconds: FOREVER };
@@ -171,7 +173,7 @@ export class LazyFileSystem implements FuseFileSystem {
     if (revision === undefined || revision instanceof Later) return revision ?? { absentSeconds: 0 };
     const node = nodes.number(FUSE_ROOT_NODE, name);
     if (node === undefined) return new Failed(ENOMEM);
-    return { node, attributes: attributesOf(node, revision.root), cacheSeconds: 0 };
+    return { node, attributes: attributesOf(node, revision.root), cacheSeconds: PINS_SECONDS };
   }
 
   #listRevisions(position: number, sink: DirectorySink): Answer<void> {

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { hasCode, StoreError } from '@layerstore/core';
 import { readMountTable, requireLinuxRoot } from '@layerstore/linux';
 import type { RepositoryConfiguration } from '../configuration/configuration.js';
@@ -13,13 +14,13 @@ export interface LazyRepositoriesOptions {
   readonly runtimeDirectory?: string;
   /** Where servers write what went wrong, as lines of JSON. Default: `log` in their directory under the runtime directory. */
   readonly logFile?: string;
-  /** Threads that answer the kernel, 1 to 64; default 2. */
+  /** Threads that answer the kernel, 1 to 64; default 2, and 1 with less than four processors: each reads catalogs for itself. */
   readonly threads?: number;
   /** Bytes from which the kernel reads a file itself, where it can (Linux 6.9); default 1 MiB. */
   readonly passthroughFrom?: number;
 }
 
-const defaultThreads = 2;
+const defaultThreads = availableParallelism() < 4 ? 1 : 2;
 const defaultPassthroughFrom = 1024 * 1024;
 
 /** @see LazyMounts */

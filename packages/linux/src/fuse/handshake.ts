@@ -31,6 +31,8 @@ const wanted =
   initFlag.doReaddirplus |
   initFlag.noOpenSupport |
   initFlag.parallelDirops |
+  // The kernel obeys access control lists, and remembers which files have none.
+  initFlag.posixAcl |
   initFlag.abortError |
   initFlag.maxPages |
   initFlag.cacheSymlinks |

@@ -58,6 +58,7 @@ export const initFlag = {
   doReaddirplus: 1 << 13,
   noOpenSupport: 1 << 17,
   parallelDirops: 1 << 18,
+  posixAcl: 1 << 20,
   abortError: 1 << 21,
   maxPages: 1 << 22,
   cacheSymlinks: 1 << 23,
