@@ -25,6 +25,7 @@ export class Keeper {
   readonly #paths: KeeperPaths;
   #server: Promise<ServerProcess>;
   #isEnding = false;
+  #hasStarted = false;
 
   private constructor(
     private readonly sys: Syscalls,
@@ -51,6 +52,7 @@ export class Keeper {
       return keeper;
     } catch (error) {
       detachMount(sys, paths);
+      sys.close(keeper.mount.device);
       throw error;
     }
   }
@@ -123,21 +125,26 @@ export class Keeper {
   async #startServer(): Promise<ServerProcess> {
     const started = Date.now();
     const server = new ServerProcess(this.mount, (how) => this.#ended(how, Date.now() - started));
-    await server.ask({
-      kind: 'start',
-      start: {
-        ...this.start,
-        abilities: this.mount.abilities,
-        generation: this.mount.generation,
-        revisions: [...this.#revisions.values()],
-        pinned: [...this.#revisions.keys()].filter((rootHash) => this.#isUsed(rootHash)),
-      },
-    });
-    return server;
+    const start = {
+      ...this.start,
+      abilities: this.mount.abilities,
+      generation: this.mount.generation,
+      revisions: [...this.#revisions.values()],
+      pinned: [...this.#revisions.keys()].filter((rootHash) => this.#isUsed(rootHash)),
+    };
+    try {
+      await server.ask({ kind: 'start', start });
+      this.#hasStarted = true;
+      return server;
+    } catch (error) {
+      server.kill();
+      throw error;
+    }
   }
 
   #ended(how: 'done' | 'killed', lifetime: number): void {
-    if (how === 'done') {
+    // One that never served is given up: whoever wanted it is told why.
+    if (how === 'done' || !this.#hasStarted) {
       this.#isEnding = true;
       this.gone();
       return;

@@ -313,6 +313,15 @@ describe.skipIf(!isRoot)('a lazy mount without what it needs (needs root)', () =
     await shell('umount "$1"', view);
   });
 
+  test('leaves nothing running when its cache directory cannot be made', async () => {
+    await using mounted = await Mounted.start();
+    await writeFile(mounted.scene.path('file'), '');
+    const mounts = mounted.scene.mounts({ ...mounted.configuration, cacheDirectory: mounted.scene.path('file/cache') });
+    await failure(() => mounts.acquire({ repository: mounted.published.name, user: 'x' }));
+    await mounted.ended();
+    expect(await shell('grep "$1" /proc/mounts || echo none', mounted.scene.path())).toBe('none\n');
+  });
+
   test('refuses a repository that cannot be trusted, and leaves nothing running', async () => {
     await using mounted = await Mounted.start();
     const manifest = mounted.published.read('.cvmfspublished');

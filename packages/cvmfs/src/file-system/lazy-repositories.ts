@@ -1,4 +1,6 @@
+import { existsSync, realpathSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import { hasCode, StoreError } from '@layerstore/core';
 import { readMountTable, requireLinuxRoot } from '@layerstore/linux';
 import type { RepositoryConfiguration } from '../configuration/configuration.js';
@@ -52,7 +54,7 @@ export class LazyRepositories implements LazyMounts {
 
   #paths(repository: string): KeeperPaths {
     const { configuration, runtimeDirectory = defaultRuntimeDirectory } = this.options;
-    return KeeperPaths.of(runtimeDirectory, configuration(repository));
+    return KeeperPaths.of(realPath(runtimeDirectory), configuration(repository));
   }
 
   #start(repository: string): KeeperStart {
@@ -86,6 +88,11 @@ async function acquireFrom(start: KeeperStart, request: LazyMountRequest): Promi
     subject: repository,
     hint: 'give each mount namespace a runtime directory of its own',
   });
+}
+
+/** As the mount table names it; a directory that does not exist yet will be made under this name. */
+function realPath(directory: string): string {
+  return existsSync(directory) ? realpathSync(directory) : resolve(directory);
 }
 
 function checkUser(user: string): void {
