@@ -23,6 +23,7 @@ export interface LazyRepositoriesOptions {
 }
 
 const defaultThreads = availableParallelism() < 4 ? 1 : 2;
+/** Measured: files of 256 KiB are read sooner by way of the server, those of 1 MiB by the kernel itself. */
 const defaultPassthroughFrom = 1024 * 1024;
 
 /** @see LazyMounts */
