@@ -33,7 +33,8 @@ const FOREVER = 365 * 86_400;
 /** Revisions come and go; without this every path that leads through the mount point would ask three times. */
 const PINS_SECONDS = 1;
 const KEPT_ENTRIES = 100_000;
-/** Chunks that are fetched ahead of one that is read in its turn. */
+const KEPT_CHUNKED = 16;
+/** Chunks that are fetched ahead of one that is read in its turn; of the first chunk one, for many read no more than a header. */
 const CHUNKS_AHEAD = 3;
 
 export interface LazyFileSystemOptions {
@@ -59,6 +60,7 @@ interface Located {
  */
 export class LazyFileSystem implements FuseFileSystem {
   readonly #located = new Map<NodeNumber, Located>();
+  readonly #chunked = new Map<NodeNumber, FileContent & Located>();
   #closed = 0;
   readonly #objects: OpenObjects;
   /** The chunk of each file that was opened last, to tell whether it is read in its order. */
@@ -201,6 +203,7 @@ export class LazyFileSystem implements FuseFileSystem {
     if (this.#closed !== this.options.revisions.closed) {
       this.#closed = this.options.revisions.closed;
       this.#located.clear();
+      this.#chunked.clear();
     }
     const known = this.#located.get(node);
     if (known !== undefined) return known;
@@ -232,10 +235,18 @@ export class LazyFileSystem implements FuseFileSystem {
     const located = this.#locate(node);
     if (located instanceof Later || located instanceof Failed) return located;
     if (located.entry.type !== 'file') return new Failed(EISDIR);
+    const known = this.#chunked.get(node);
+    if (known !== undefined) return known;
     const content = located.revision.content(located.entry);
     if (content.kind !== 'found')
       return content.kind === 'needs' ? need(content, located.revision) : new Failed(ESTALE);
-    return { ...content.value, ...located };
+    const found = { ...content.value, ...located };
+    // Chunks are a query each time.
+    if (found.kind === 'chunks') {
+      if (this.#chunked.size >= KEPT_CHUNKED) this.#chunked.clear();
+      this.#chunked.set(node, found);
+    }
+    return found;
   }
 
   #readChunks(
@@ -265,7 +276,8 @@ export class LazyFileSystem implements FuseFileSystem {
     if (last === index) return;
     this.#lastChunks.set(node, index);
     if (index !== (last ?? -1) + 1) return;
-    const objects = chunks.slice(index + 1, index + 1 + CHUNKS_AHEAD).map(({ object }) => object);
+    const ahead = index === 0 ? 1 : CHUNKS_AHEAD;
+    const objects = chunks.slice(index + 1, index + 1 + ahead).map(({ object }) => object);
     if (objects.length > 0) this.options.hint({ kind: 'expect', objects });
   }
 
