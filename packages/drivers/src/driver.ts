@@ -110,10 +110,13 @@ export interface GraphDriver {
    * whiteouts. Called before every mount, also when the view is mounted already; most drivers have nothing to do.
    * @throws StoreError as {@link plan} does, ERR_NO_SPACE
    */
-  openView(id: LayerId, options?: PlanOptions): Promise<MountPlan>;
+  openView(id: LayerId, options?: ViewOptions): Promise<MountPlan>;
 
-  /** Takes back what {@link openView} did for the view on {@link mountPoint}, which is unmounted now. Idempotent. */
-  closeView(id: LayerId): Promise<void>;
+  /**
+   * Takes back what {@link openView} did for the view on {@link mountPoint}, or for the `use` of that name, which is unmounted
+   * now. Idempotent.
+   */
+  closeView(id: LayerId, use?: string): Promise<void>;
 
   /** Where the mounter puts the view: created on mount, removed (only when empty) on unmount. */
   mountPoint(id: LayerId): string;
@@ -126,6 +129,7 @@ export interface GraphDriver {
    * is the same before and after. Most drivers have nothing to do; overlay gives the layer its complete tree. Durable on
    * return, idempotent, and nothing is lost where it never happens.
    * @throws StoreError ERR_LAYER_NOT_FOUND, ERR_BUSY, ERR_NO_SPACE
+   * @throws StoreError ERR_MALFORMED_THIN_LAYER, ERR_UNSUPPORTED_FORMAT, ERR_MAX_DEPTH for a thin layer that cannot be shown
    */
   finishApply(id: LayerId): Promise<void>;
 
@@ -135,6 +139,13 @@ export interface GraphDriver {
    * @throws StoreError ERR_LAYER_NOT_FOUND
    */
   diffSource(id: LayerId, parent: LayerId | undefined): Promise<DiffSource | undefined>;
+
+  /**
+   * Keeps the trees that {@link diffSource} and {@link applyTarget} name under `id` readable until it is disposed of, and is to
+   * be held while they are read. Most drivers have nothing to do; those of thin layers open repositories.
+   * @throws StoreError ERR_NOT_SUPPORTED for an `archive` of a layer whose content would be taken for something else
+   */
+  hold(id: LayerId, purpose: HoldPurpose): Promise<AsyncDisposable>;
 
   /** Finishes or sweeps what an interrupted process left in the home. Idempotent; called on open and on shutdown. */
   cleanup(): Promise<void>;
@@ -168,6 +179,22 @@ export interface RootAttributes {
 export interface PlanOptions {
   readonly mountLabel?: string;
   readonly readOnly?: boolean;
+}
+
+/** `comparison`: changes and sizes. `archive`: the difference becomes a layer of its own. `apply`: an archive is completed. */
+export type HoldPurpose = 'comparison' | 'archive' | 'apply';
+
+export interface ViewOptions extends PlanOptions {
+  /** Given where the view is mounted elsewhere than on {@link GraphDriver.mountPoint}. */
+  readonly use?: ViewUse;
+}
+
+/** A view that somebody mounts elsewhere. */
+export interface ViewUse {
+  /** Tells it from others of the layer: 1 to 64 bytes of `[A-Za-z0-9._-]`. */
+  readonly name: string;
+  /** `process`: it ends with this process at the latest. `persistent`: it lasts until {@link GraphDriver.closeView} or removal. */
+  readonly lifetime: 'process' | 'persistent';
 }
 
 /** The layer's own tree, and the trees under it that a hard link or an implied directory may refer to. */

@@ -9,3 +9,4 @@ export { detectDriver } from './detect-driver.js';
 export { statePath } from './home/state-directory.js';
 export { driverNames, isDriverName, openDriver, type DriverName } from './registry.js';
 export { layerFiles } from './layer-files.js';
+export { settleLayer } from './settle-layer.js';

@@ -4,7 +4,7 @@
  * Where the driver knows the two trees ({@link GraphDriver.diffSource}) they are read in place. Otherwise, and whenever the
  * named parent is not the layer's own, both views are mounted read-only in staging and compared whole.
  */
-import { parseLayerId, type LayerId, type Logger } from '@layerstore/core';
+import { parseLayerId, randomId, type LayerId, type Logger } from '@layerstore/core';
 import type {
   AppliedLayer,
   ArchiveWorkers,
@@ -22,6 +22,7 @@ import type { ApplyTarget, GraphDriver } from './driver.js';
 import { HomeStaging } from './home/home-staging.js';
 import { refuseInUse } from './home/in-use.js';
 import { treeWork } from './home/tree-work.js';
+import { settleLayer } from './settle-layer.js';
 
 export interface LayerDiffTools {
   readonly workers: ArchiveWorkers;
@@ -64,6 +65,7 @@ export class LayerDiffs {
    * @throws StoreError ERR_LAYER_NOT_FOUND
    */
   async changes(id: LayerId, parent: LayerId | undefined, options: RunJobOptions = {}): Promise<readonly Change[]> {
+    await using _held = await this.driver.hold(parseLayerId(id), 'comparison');
     const found = await this.#compare(id, parent, (diff) => this.tools.workers.run({ kind: 'changes', diff }, options));
     // Buffers come out of worker threads as plain byte arrays.
     return found.map(({ kind, path }) => ({ kind, path: Buffer.from(path) }));
@@ -72,7 +74,8 @@ export class LayerDiffs {
   /** The size of the changes, by the driver's `sizeRule`. @throws StoreError ERR_LAYER_NOT_FOUND */
   async diffSize(id: LayerId, parent: LayerId | undefined, options: RunJobOptions = {}): Promise<number> {
     const wholeDirectory = this.driver.abilities.sizeRule === 'lstat';
-    return this.#compare(id, parent, (diff) => {
+    await using _held = await this.driver.hold(parseLayerId(id), 'comparison');
+    return await this.#compare(id, parent, (diff) => {
       const changesOnly = diff.upper.dialect !== 'complete';
       return this.#size(wholeDirectory && changesOnly ? { upper: diff.upper, lowers: [] } : diff, options);
     });
@@ -91,10 +94,11 @@ export class LayerDiffs {
   ): Promise<WrittenBytes> {
     const use = (diff: DiffSource): Promise<WrittenBytes> =>
       this.tools.workers.run({ kind: 'diff', diff, to, tarRules }, options);
+    await using _held = await this.driver.hold(parseLayerId(id), 'archive');
     // What Docker's driver compares as views is compared so for its bytes, too.
-    return tarRules === 'layerstore' || this.driver.abilities.nativeDiff
+    return await (tarRules === 'layerstore' || this.driver.abilities.nativeDiff
       ? this.#compare(id, parent, use)
-      : this.#compareComplete(id, parent, use);
+      : this.#compareComplete(id, parent, use));
   }
 
   /**
@@ -112,15 +116,11 @@ export class LayerDiffs {
     return applied;
   }
 
-  async #apply(
-    id: LayerId,
-    { tree, lowers }: ApplyTarget,
-    source: BlobSource,
-    options: RunJobOptions,
-  ): Promise<AppliedDiff> {
+  async #apply(id: LayerId, target: ApplyTarget, source: BlobSource, options: RunJobOptions): Promise<AppliedDiff> {
     const { workers } = this.tools;
+    const { tree } = target;
     const applied = await workers.run({ kind: 'apply', source, compression: 'auto', tree }, options);
-    await workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers });
+    await settleLayer(this.driver, workers, id, { target, deferred: applied.deferred });
     await workers.run({ kind: 'sync', path: tree.path });
     if (applied.pseudoLinks > 0) {
       const { pseudoLinks } = applied;
@@ -192,8 +192,13 @@ export class LayerDiffs {
     const { mounter } = this.tools;
     const mountPoint = this.driver.mountPoint(id);
     if (mounter.isMounted(mountPoint)) return use(this.#view(mountPoint));
-    const plan = await this.driver.openView(id, { readOnly: true });
-    return mounter.withMount(plan, at, (path) => use(this.#view(path)));
+    const name = `compared-${randomId().slice(0, 32)}`;
+    try {
+      const plan = await this.driver.openView(id, { readOnly: true, use: { name, lifetime: 'process' } });
+      return await mounter.withMount(plan, at, (path) => use(this.#view(path)));
+    } finally {
+      await this.driver.closeView(id, name);
+    }
   }
 
   #view(path: string): LayerTree {

@@ -20,14 +20,23 @@ export function layerIdentity(path: string): string {
   return `${status.inode}-${status.changedNs}`;
 }
 
-/** Not synced: what cannot be read counts as missing. @throws StoreError ERR_NO_SPACE, ERR_IO */
-export function writeMarkerList(file: string, layer: string, marked: readonly MarkedDirectory[]): void {
-  const list: AufsMarkerList = { identity: layerIdentity(layer), marked };
+/**
+ * Not synced: what cannot be read counts as missing.
+ * @param identity what tells one content of the layer from another; default {@link layerIdentity}
+ * @throws StoreError ERR_NO_SPACE, ERR_IO
+ */
+export function writeMarkerList(
+  file: string,
+  layer: string,
+  marked: readonly MarkedDirectory[],
+  identity = layerIdentity(layer),
+): void {
+  const list: AufsMarkerList = { identity, marked };
   replaceFile(file, JSON.stringify(list));
 }
 
 /** `undefined` where there is no list, none that can be read, or the root has changed since. */
-export function readMarkerList(file: string, layer: string): readonly MarkedDirectory[] | undefined {
+export function readMarkerList(file: string, layer: string, identity?: string): readonly MarkedDirectory[] | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -36,7 +45,7 @@ export function readMarkerList(file: string, layer: string): readonly MarkedDire
     throw error;
   }
   const list = parse(text);
-  return list?.identity === layerIdentity(layer) ? list.marked : undefined;
+  return list !== undefined && list.identity === (identity ?? layerIdentity(layer)) ? list.marked : undefined;
 }
 
 function parse(text: string): AufsMarkerList | undefined {

@@ -4,18 +4,20 @@
  */
 import { readdirSync } from 'node:fs';
 import { fromSystemError, StoreError, type LayerId, type Logger } from '@layerstore/core';
-import type { DiffSource } from '@layerstore/archive';
+import type { DiffSource, LayerTree } from '@layerstore/archive';
 import { MAX_AUFS_BRANCHES, type MountPlan } from '@layerstore/linux';
 import type { Abilities, ApplyTarget, PlanOptions } from '../driver.js';
 import { checkStorageOptions, type StorageOptions } from '../driver-options.js';
 import type { Home } from '../home/home.js';
 import { HomeDriver, type NewLayer } from '../home/home-driver.js';
+import type { ForeignLayer, PlacedLayer, RestackingDriver } from '../restacking.js';
+import type { Readiness } from '../shadows/shaded-plans.js';
 import type { ChosenEngine } from './engine.js';
 import type { LayerFolders } from './layer-folders.js';
 import type { LayerRecords } from './layer-records.js';
 import type { OverlayForms } from './overlay-forms.js';
-import type { Shadows } from './shadows.js';
-import type { ShortNames } from './short-names.js';
+import type { Shadows } from '../shadows/shadows.js';
+import type { ShortNames } from '../shadows/short-names.js';
 import type { ViewPlans } from './view-plans.js';
 
 export interface AufsParts {
@@ -32,7 +34,7 @@ export interface AufsParts {
   readonly logger: Logger | undefined;
 }
 
-export class AufsDriver extends HomeDriver {
+export class AufsDriver extends HomeDriver implements RestackingDriver {
   readonly name = 'aufs';
   readonly abilities: Abilities = {
     independentLayers: true,
@@ -96,13 +98,36 @@ export class AufsDriver extends HomeDriver {
     }
   }
 
-  override async closeView(id: LayerId): Promise<void> {
+  override async closeView(id: LayerId, use?: string): Promise<void> {
     const { home, forms, folders } = this.parts;
-    if (home.readOnly || !this.parts.records.exists(id)) return;
+    if (use !== undefined || home.readOnly || !this.parts.records.exists(id)) return;
     try {
       await forms.close(id);
       // The mounter takes empty mount points away; Docker never makes them again.
       folders.restoreMountPoint(id);
+    } catch (error) {
+      throw fromSystemError(error, this.parts.records.path('diff', id));
+    }
+  }
+
+  async layersUnder(id: LayerId): Promise<PlacedLayer[]> {
+    const parents = this.parts.records.parents(id);
+    return Promise.all(parents.map(async (layer) => ({ kind: 'own', id: layer, tree: await this.treeOf(layer) })));
+  }
+
+  async treeOf(id: LayerId): Promise<LayerTree> {
+    this.parts.records.requireLayer(id);
+    return this.parts.plans.tree(id);
+  }
+
+  async planOver(
+    id: LayerId,
+    lowers: readonly (PlacedLayer | ForeignLayer)[],
+    options: PlanOptions,
+    readiness: Readiness,
+  ): Promise<MountPlan> {
+    try {
+      return await this.parts.plans.over(id, lowers, options, readiness);
     } catch (error) {
       throw fromSystemError(error, this.parts.records.path('diff', id));
     }

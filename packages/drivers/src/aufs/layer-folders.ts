@@ -24,7 +24,7 @@ import { copyRootAttributes } from '../home/root-attributes.js';
 import { LayerChanges } from './layer-changes.js';
 import { formatParents, removingSuffix, type LayerRecords } from './layer-records.js';
 import type { OverlayForms } from './overlay-forms.js';
-import type { Shadows } from './shadows.js';
+import type { Shadows } from '../shadows/shadows.js';
 
 /** Directories are let go of within milliseconds by indexers and by mounts that end. */
 const busyDelaysMs = [5, 10, 20, 40, 80, 160, 320];

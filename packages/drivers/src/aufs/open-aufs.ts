@@ -11,8 +11,9 @@ import { LayerFolders } from './layer-folders.js';
 import { LayerRecords } from './layer-records.js';
 import { mountsOver } from './mounts-over.js';
 import { OverlayForms } from './overlay-forms.js';
-import { Shadows } from './shadows.js';
-import { ShortNames } from './short-names.js';
+import { ShadedPlans } from '../shadows/shaded-plans.js';
+import { Shadows } from '../shadows/shadows.js';
+import { ShortNames } from '../shadows/short-names.js';
 import { ViewPlans } from './view-plans.js';
 
 export interface AufsOptions extends DriverOptions {
@@ -61,13 +62,14 @@ async function assemble(home: Home, chosen: ChosenEngine, options: AufsOptions):
   const dirperm1 = chosen.engine === 'aufs' ? await probeDirperm1(home) : undefined;
   const aufsOptions = dirperm1 === true ? ['dirperm1'] : [];
   const { engine, overlayOptions } = chosen;
+  const shaded = new ShadedPlans({ home, shadows, shortNames });
   const plans = new ViewPlans({
     home,
     engine,
     records,
     forms,
     shadows,
-    shortNames,
+    shaded,
     work,
     overlayOptions,
     aufsOptions,

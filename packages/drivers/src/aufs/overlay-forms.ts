@@ -69,14 +69,15 @@ export class OverlayForms {
   /**
    * Sees to it that a layer is in overlay form, and stays so until {@link close}.
    * @param lowers what lies under it
+   * @param marks how directories are marked; default as all overlays of the home do
    * @throws StoreError ERR_BUSY when a mount shows the layer as it is
    */
-  async open(id: LayerId, lowers: () => readonly LayerTree[]): Promise<void> {
+  async open(id: LayerId, lowers: () => readonly LayerTree[], marks = this.parts.marks): Promise<void> {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     while (!(await this.#hold(id))) {
       await using lock = await FileLock.tryAcquire(this.#lockOf(id));
       if (lock === undefined) await delay(pollMs);
-      else await this.#translate(id, lowers());
+      else await this.#translate(id, lowers(), marks);
     }
   }
 
@@ -133,7 +134,7 @@ export class OverlayForms {
     return false;
   }
 
-  async #translate(id: LayerId, lowers: readonly LayerTree[]): Promise<void> {
+  async #translate(id: LayerId, lowers: readonly LayerTree[], marks: OverlayMarkFamily): Promise<void> {
     const present = this.#read(id);
     if (present?.phase === 'open') return;
     if (present?.phase === 'closing') await this.#finishClosing(id, present.change);
@@ -142,7 +143,7 @@ export class OverlayForms {
     const change =
       present?.phase === 'opening'
         ? present.change
-        : await this.parts.work.planOverlayForm(this.parts.pathOf(id), lowers, this.parts.marks);
+        : await this.parts.work.planOverlayForm(this.parts.pathOf(id), lowers, marks);
     for (const name of ['.', 'work', 'parked']) mkdirSync(join(directory, name), { recursive: true, mode: 0o700 });
     syncDirectory(this.#directory);
     if (change.directories.length > 0) {

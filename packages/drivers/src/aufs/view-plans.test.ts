@@ -9,8 +9,9 @@ import { aufsWork } from './aufs-work.js';
 import { LayerRecords } from './layer-records.js';
 import { openAufs } from './open-aufs.js';
 import { OverlayForms } from './overlay-forms.js';
-import { Shadows } from './shadows.js';
-import { ShortNames } from './short-names.js';
+import { Shadows } from '../shadows/shadows.js';
+import { ShadedPlans } from '../shadows/shaded-plans.js';
+import { ShortNames } from '../shadows/short-names.js';
 import { ViewPlans } from './view-plans.js';
 
 const [base, image, box] = [parseLayerId('base'), parseLayerId('image'), parseLayerId('box')];
@@ -37,12 +38,14 @@ describe.skipIf(process.geteuid?.() !== 0)('plans for a kernel with aufs (needs 
       pathOf: path,
       mountsOf: () => [],
     });
+    const shadows = new Shadows({ home, work, logger: undefined });
     plans = new ViewPlans({
       home,
       engine: 'aufs',
       records,
       forms,
-      shadows: new Shadows({ home, work, logger: undefined }),
+      shadows,
+      shaded: new ShadedPlans({ home, shadows, shortNames: new ShortNames(home.state) }),
       shortNames: new ShortNames(home.state),
       work,
       overlayOptions: [],

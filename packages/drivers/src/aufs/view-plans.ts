@@ -7,21 +7,22 @@
  * | `overlay`        | the directories as lowers, shadow layers between them | the upper, in overlay form  |
  * | `fuse-overlayfs` | the directories as lowers: it understands aufs layers | none: views are read-only   |
  */
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LayerTree } from '@layerstore/archive';
 import type { IdMaps, LayerId } from '@layerstore/core';
-import { nativeSyscalls, type MountPlan } from '@layerstore/linux';
+import { nativeSyscalls, type MountPlan, type OverlayUpper } from '@layerstore/linux';
 import type { PlanOptions } from '../driver.js';
 import type { Home } from '../home/home.js';
-import { contextOption } from '../overlay2/mount-options.js';
+import { contextOption, overlayOptions } from '../overlay2/mount-options.js';
+import type { ForeignLayer, PlacedLayer } from '../restacking.js';
+import type { Readiness, ShadedPlans } from '../shadows/shaded-plans.js';
 import type { AufsWork } from './aufs-work.js';
 import type { AufsEngine } from './engine.js';
 import type { LayerRecords } from './layer-records.js';
 import type { OverlayForms } from './overlay-forms.js';
-import type { StackLayer } from './shadow-stack.js';
-import type { Shadows } from './shadows.js';
-import type { ShortNames } from './short-names.js';
+import type { StackLayer } from '../shadows/shadow-stack.js';
+import type { Shadows } from '../shadows/shadows.js';
 
 export interface ViewPlanParts {
   readonly home: Home;
@@ -29,7 +30,7 @@ export interface ViewPlanParts {
   readonly records: LayerRecords;
   readonly forms: OverlayForms;
   readonly shadows: Shadows;
-  readonly shortNames: ShortNames;
+  readonly shaded: ShadedPlans;
   readonly work: AufsWork;
   /** Options of every overlay. */
   readonly overlayOptions: readonly string[];
@@ -37,9 +38,6 @@ export interface ViewPlanParts {
   readonly aufsOptions: readonly string[];
   readonly idMaps: IdMaps | undefined;
 }
-
-/** Whether what a plan needs is only named, or made. */
-type Readiness = 'named' | 'made';
 
 export class ViewPlans {
   constructor(private readonly parts: ViewPlanParts) {}
@@ -59,6 +57,34 @@ export class ViewPlans {
       if (engine === 'overlay' && (await this.#needsUnion(id, parents))) await this.#openForm(id, parents);
     }
     return this.#plan(id, parents, options, 'made');
+  }
+
+  /**
+   * The plan of a view over other lowers than the layer's parents. They may mark what they hide in the overlay's own way, in `trusted`
+   * attributes, so the mount reads those; a kernel's aufs would not.
+   */
+  async over(
+    id: LayerId,
+    lowers: readonly (PlacedLayer | ForeignLayer)[],
+    options: PlanOptions,
+    readiness: Readiness,
+  ): Promise<MountPlan> {
+    const { forms, shadows, engine, shaded } = this.parts;
+    const writable = this.#isWritable(id, options);
+    if (readiness === 'made') await forms.settle(id);
+    if (readiness === 'made' && writable) {
+      await shadows.forget(id);
+      const hidesAll = hidesAllBelow(this.#layer(id, false));
+      await forms.open(id, () => (hidesAll ? [] : lowers.map(({ tree }) => tree)), 'trusted');
+    }
+    const labels = labelOptions(options);
+    const layers = this.#visibleOf([this.#layer(id, this.#hasChild(id)), ...lowers.map((lower) => this.#lower(lower))]);
+    if (engine === 'fuse-overlayfs') return this.#byProgram(layers, labels);
+    return shaded.overlay(writable ? layers.slice(1) : layers, {
+      upper: writable ? this.#upper(id) : undefined,
+      options: [...overlayOptions(), ...labels],
+      readiness,
+    });
   }
 
   /** The directory of a layer in the form that it has. */
@@ -84,15 +110,14 @@ export class ViewPlans {
       const path = this.parts.records.path('diff', id);
       return writable ? { kind: 'directory', path } : { kind: 'bind', source: path, readOnly: true };
     }
-    const label = options.mountLabel ?? '';
-    const labels = label === '' ? [] : [contextOption(label)];
+    const labels = labelOptions(options);
     switch (this.parts.engine) {
       case 'aufs':
         return this.#aufs(id, parents, writable, labels);
       case 'overlay':
         return this.#overlay(id, parents, { writable, labels, readiness });
       case 'fuse-overlayfs':
-        return this.#fuse(id, parents, labels);
+        return this.#byProgram(this.#visible([id, ...parents]), labels);
     }
   }
 
@@ -106,48 +131,51 @@ export class ViewPlans {
     parents: readonly LayerId[],
     how: { readonly writable: boolean; readonly labels: readonly string[]; readonly readiness: Readiness },
   ): Promise<MountPlan> {
-    const { shadows, shortNames, forms, records, overlayOptions } = this.parts;
+    const { shaded, overlayOptions: shared } = this.parts;
     const visible = this.#visible([id, ...parents]);
-    const stack = how.writable ? visible.slice(1) : visible;
-    const shaded = how.readiness === 'made' ? await shadows.make(stack) : await shadows.name(stack);
-    const needed = how.writable ? 1 : 2;
-    const lowers = shaded.length >= needed ? shaded : [...shaded, this.#emptyDirectory()];
-    const nameOf = (path: string): string =>
-      how.readiness === 'made' ? shortNames.require(path) : shortNames.nameOf(path);
-    return {
-      kind: 'overlay',
-      lowers,
-      ...(how.writable ? { upper: this.parts.home.upper(records.path('diff', id), forms.workDirectory(id)) } : {}),
-      options: [...overlayOptions, ...how.labels],
-      short: { base: shortNames.path, lowers: lowers.map(nameOf) },
-      program: 'none',
-    };
+    return shaded.overlay(how.writable ? visible.slice(1) : visible, {
+      upper: how.writable ? this.#upper(id) : undefined,
+      options: [...shared, ...how.labels],
+      readiness: how.readiness,
+    });
   }
 
-  #fuse(id: LayerId, parents: readonly LayerId[], labels: readonly string[]): MountPlan {
-    const layers = this.#visible([id, ...parents]).map((layer) => layer.path);
-    const lowers = layers.length >= 2 ? layers : [...layers, this.#emptyDirectory()];
+  #upper(id: LayerId): OverlayUpper {
+    const { home, records, forms } = this.parts;
+    return home.upper(records.path('diff', id), forms.workDirectory(id));
+  }
+
+  #byProgram(stack: readonly StackLayer[], labels: readonly string[]): MountPlan {
+    const layers = stack.map((layer) => layer.path);
+    const lowers = layers.length >= 2 ? layers : [...layers, this.parts.shaded.emptyDirectory()];
     return { kind: 'overlay', lowers, options: labels, program: 'fuse-overlayfs' };
-  }
-
-  /** What stands for the lower layers where there are none. */
-  #emptyDirectory(): string {
-    const path = join(this.parts.home.state, 'empty');
-    mkdirSync(path, { recursive: true, mode: 0o755 });
-    return path;
   }
 
   /** The layers of a stack down to the first whose root is opaque. */
   #visible(ids: readonly LayerId[]): StackLayer[] {
-    const layers = ids.map((id, index) => this.#layer(id, index > 0 || this.#hasChild(id)));
+    return this.#visibleOf(ids.map((id, index) => this.#layer(id, index > 0 || this.#hasChild(id))));
+  }
+
+  #visibleOf(layers: readonly StackLayer[]): StackLayer[] {
     const last = layers.findIndex(hidesAllBelow);
-    return last < 0 ? layers : layers.slice(0, last + 1);
+    return layers.slice(0, last < 0 ? layers.length : last + 1);
+  }
+
+  #lower(lower: PlacedLayer | ForeignLayer): StackLayer {
+    if (lower.kind === 'own') return this.#layer(lower.id, true);
+    const { tree, notes, identity } = lower;
+    return { path: tree.path, notes, identity, form: 'aufs', settled: true };
   }
 
   #layer(id: LayerId, settled: boolean): StackLayer {
     const { records, forms } = this.parts;
     const form = forms.formOf(id) === 'overlay' ? 'overlay' : 'aufs';
-    return { id, path: records.path('diff', id), form, settled: settled && form === 'aufs' };
+    return {
+      path: records.path('diff', id),
+      notes: this.parts.shadows.notesOf(id),
+      form,
+      settled: settled && form === 'aufs',
+    };
   }
 
   #isWritable(id: LayerId, options: PlanOptions): boolean {
@@ -175,6 +203,10 @@ export class ViewPlans {
     const hidesAll = hidesAllBelow(this.#layer(id, false));
     await this.parts.forms.open(id, () => (hidesAll ? [] : lowers));
   }
+}
+
+function labelOptions({ mountLabel = '' }: PlanOptions): string[] {
+  return mountLabel === '' ? [] : [contextOption(mountLabel)];
 }
 
 /** True when nothing of the lower layers is to be seen: there is an opaque mark at the layer's root. */

@@ -10,6 +10,7 @@ import type {
   PlanOptions,
 } from '../driver.js';
 import { checkStorageOptions, noProjectQuotas, type StorageOptions } from '../driver-options.js';
+import { nothingHeld } from './held.js';
 import type { Home } from './home.js';
 import { isDirectory } from './optional-file.js';
 
@@ -85,9 +86,14 @@ export abstract class HomeDriver implements GraphDriver {
     return this.plan(id, options);
   }
 
-  async closeView(id: LayerId): Promise<void> {
+  async closeView(id: LayerId, _use?: string): Promise<void> {
     this.directory(id);
     return Promise.resolve();
+  }
+
+  async hold(id: LayerId): Promise<AsyncDisposable> {
+    this.directory(id);
+    return Promise.resolve(nothingHeld);
   }
 
   mountPoint(id: LayerId): string {

@@ -5,6 +5,7 @@ import { join, relative } from 'node:path';
 import { parseLayerId } from '@layerstore/core';
 import { diskQuota, Mounter, SystemError, type ProjectQuotaCalls } from '@layerstore/linux';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { OtherLowers } from '../overlay2/other-lowers.js';
 import { Overlay2Driver } from '../overlay2/overlay2-driver.js';
 import { VfsDriver } from '../vfs/vfs-driver.js';
 import { Home } from './home.js';
@@ -66,7 +67,12 @@ describe.skipIf(!isRoot)('sizes of writable layers (need root)', () => {
     home.makeSubdirectory('l', 0o700);
     const quotas = new RecordedQuotas(home.path);
     const sizeLimits = SizeLimits.open(onXfs(home), home.path, options('overlay2', { 'overlay2.size': '1g' }), quotas);
-    const driver = new Overlay2Driver({ home, mountOptions: [], sizeLimits });
+    const driver = new Overlay2Driver({
+      home,
+      mountOptions: [],
+      sizeLimits,
+      otherLowers: OtherLowers.in(home, { mounter: new Mounter() }),
+    });
     expect(driver.abilities.quota).toBe(true);
     await driver.create(base);
     await driver.createReadWrite(box, { parent: base, storageOptions: { size: '50M' } });

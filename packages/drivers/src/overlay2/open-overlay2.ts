@@ -3,6 +3,7 @@ import { Home } from '../home/home.js';
 import { refuseFileSystem } from '../home/refuse-file-system.js';
 import { refuseSizeWithoutXfs, SizeLimits } from '../home/size-limits.js';
 import { overlayOptions } from './mount-options.js';
+import { OtherLowers } from './other-lowers.js';
 import { Overlay2Driver } from './overlay2-driver.js';
 import { probeOverlay } from './probe.js';
 import { linkDirectory } from './short-links.js';
@@ -31,5 +32,6 @@ export async function openOverlay2(path: string, options: DriverOptions): Promis
   const mountOptions = overlayOptions();
   if (!home.readOnly) await probeOverlay(home, { driver: 'overlay2', mounter: options.mounter, mountOptions });
   const sizeLimits = SizeLimits.open(home, home.path, sizes);
-  return new Overlay2Driver({ home, mountOptions, sizeLimits, records: options.records ?? 'checked' });
+  const otherLowers = OtherLowers.in(home, options);
+  return new Overlay2Driver({ home, mountOptions, sizeLimits, records: options.records ?? 'checked', otherLowers });
 }

@@ -20,6 +20,7 @@ import { Mounter } from '@layerstore/linux';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Home } from '../home/home.js';
 import { SizeLimits } from '../home/size-limits.js';
+import { OtherLowers } from './other-lowers.js';
 import { Overlay2Driver } from './overlay2-driver.js';
 
 const [base, middle, top, stranger] = ['base', 'middle', 'top', 'stranger'].map(parseLayerId) as [
@@ -44,7 +45,12 @@ describe('overlay2', () => {
     const home = Home.open(join(directory, 'home'), { mounter: new Mounter() });
     home.makeSubdirectory('l', 0o700);
     const sizeLimits = SizeLimits.open(home, home.path, { driver: 'overlay2', keys: [], storageOptions: undefined });
-    return new Overlay2Driver({ home, mountOptions: ['index=off', 'redirect_dir=off'], sizeLimits });
+    return new Overlay2Driver({
+      home,
+      mountOptions: ['index=off', 'redirect_dir=off'],
+      sizeLimits,
+      otherLowers: OtherLowers.in(home, { mounter: new Mounter() }),
+    });
   };
   const openStack = async (): Promise<Overlay2Driver> => {
     const made = openAgain();

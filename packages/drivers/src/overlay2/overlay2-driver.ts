@@ -14,8 +14,11 @@ import { HomeDriver, type NewLayer } from '../home/home-driver.js';
 import { makeDirectory, makeFile, setOwnership, type Home } from '../home/home.js';
 import type { SizeLimits } from '../home/size-limits.js';
 import { copyRootAttributes } from '../home/root-attributes.js';
+import type { ForeignLayer, PlacedLayer, RestackingDriver } from '../restacking.js';
+import type { Readiness } from '../shadows/shaded-plans.js';
 import { formatLower, LayerRecords, type LowerLayer } from './layer-records.js';
 import { contextOption, readOnlyOptions } from './mount-options.js';
+import type { OtherLowers } from './other-lowers.js';
 import { RememberedRecords } from './remembered-records.js';
 import { restoreLayer } from './restore-layer.js';
 import { StoredOwners } from './stored-owners.js';
@@ -30,6 +33,7 @@ export interface Overlay2Parts {
   readonly mountOptions: readonly string[];
   readonly sizeLimits: SizeLimits;
   readonly records?: 'checked' | 'remembered';
+  readonly otherLowers: OtherLowers;
 }
 
 interface NamedLayer extends NewLayer {
@@ -38,7 +42,7 @@ interface NamedLayer extends NewLayer {
   readonly lowers: readonly LowerLayer[];
 }
 
-export class Overlay2Driver extends HomeDriver {
+export class Overlay2Driver extends HomeDriver implements RestackingDriver {
   readonly name = 'overlay2';
   readonly abilities: Abilities;
   readonly #records: LayerRecords;
@@ -75,6 +79,11 @@ export class Overlay2Driver extends HomeDriver {
     } catch (error) {
       throw fromSystemError(error, this.#records.directory(id));
     }
+  }
+
+  override async remove(id: LayerId): Promise<void> {
+    await super.remove(id);
+    await this.parts.otherLowers.forget(id);
   }
 
   protected override namesOf(id: LayerId): () => void {
@@ -144,6 +153,26 @@ export class Overlay2Driver extends HomeDriver {
     });
   }
 
+  async layersUnder(id: LayerId): Promise<PlacedLayer[]> {
+    const lowers = this.#records.lowers(id);
+    return Promise.resolve(lowers.map((lower) => ({ kind: 'own', id: lower.id, tree: this.#tree(lower.id) })));
+  }
+
+  async treeOf(id: LayerId): Promise<LayerTree> {
+    return Promise.resolve(this.#tree(id));
+  }
+
+  async planOver(
+    id: LayerId,
+    lowers: readonly (PlacedLayer | ForeignLayer)[],
+    options: PlanOptions,
+    readiness: Readiness,
+  ): Promise<MountPlan> {
+    const own: PlacedLayer = { kind: 'own', id, tree: this.#tree(id) };
+    if (readiness === 'made' && this.parts.home.readOnly) this.parts.home.makeViewDirectory();
+    return this.parts.otherLowers.replace(await this.plan(id, options), own, lowers, readiness);
+  }
+
   protected targetOf(id: LayerId): ApplyTarget {
     return { tree: this.#tree(id), lowers: this.#treesUnder(id) };
   }
@@ -170,6 +199,7 @@ export class Overlay2Driver extends HomeDriver {
   override async cleanup(): Promise<void> {
     if (!this.parts.home.readOnly) this.#records.repairLinks();
     await super.cleanup();
+    await this.parts.otherLowers.sweep(() => this.#records.list());
   }
 
   protected async make(id: LayerId, layer: NewLayer): Promise<boolean> {

@@ -9,16 +9,18 @@ import {
   type ShadowsJob,
   type ShadowsMade,
 } from '@layerstore/archive';
-import type { LayerId } from '@layerstore/core';
 import { hasErrno } from '@layerstore/linux';
 import { readShadowNote, writeShadowNote, type ShadowNote } from './shadow-note.js';
 import type { ShadowParts } from './shadows.js';
 
 /** A layer of a stack. */
 export interface StackLayer {
-  readonly id: LayerId;
   /** Absolute path of its directory. */
   readonly path: string;
+  /** Absolute path of the directory for its notes and shadows, made when there are some. */
+  readonly notes: string;
+  /** Tells whether its content is what it was when something was noted; default: what its root directory tells. */
+  readonly identity?: string;
   /** In overlay form nothing in it needs to be hidden. */
   readonly form: 'aufs' | 'overlay';
   /** Nobody writes into it any more: what was noted about it holds. */
@@ -26,10 +28,8 @@ export interface StackLayer {
 }
 
 interface StackParts extends ShadowParts {
-  /** Where the notes and shadows of a layer are. */
-  readonly directoryOf: (id: LayerId) => string;
-  /** Notes that were read or written before: what one says of a state of the layers stays true. */
-  readonly notes: Map<LayerId, ShadowNote>;
+  /** Notes that were read or written before, by their directory: what one says of a state of the layers stays true. */
+  readonly known: Map<string, ShadowNote>;
 }
 
 /** A place for a shadow: above the uppermost layer, or between a layer and the next. */
@@ -50,7 +50,7 @@ export class ShadowStack {
     private readonly layers: readonly StackLayer[],
     private readonly parts: StackParts,
   ) {
-    this.#identities = layers.map((layer) => layerIdentity(layer.path));
+    this.#identities = layers.map((layer) => layer.identity ?? layerIdentity(layer.path));
     this.#notes = layers.map((layer, at) => (layer.settled ? this.#noteOf(layer, at) : undefined));
   }
 
@@ -73,7 +73,7 @@ export class ShadowStack {
   #directoryAt(joint: Joint): string[] {
     const layer = this.layers[joint.at];
     const name = this.#names.get(keyOf(joint));
-    return layer === undefined || name === undefined ? [] : [join(this.parts.directoryOf(layer.id), name)];
+    return layer === undefined || name === undefined ? [] : [join(layer.notes, name)];
   }
 
   /** What the note says about a joint, if the note holds and the shadow is there. */
@@ -86,7 +86,7 @@ export class ShadowStack {
       name = note.below?.identity === this.#identities[joint.at + 1] ? note.below?.name : undefined;
     }
     if (name === undefined) return false;
-    if (name !== null && !existsSync(join(this.parts.directoryOf(layer.id), name))) return false;
+    if (name !== null && !existsSync(join(layer.notes, name))) return false;
     this.#names.set(keyOf(joint), name ?? undefined);
     return true;
   }
@@ -127,19 +127,19 @@ export class ShadowStack {
   #shaded(at: number): ShadedLayer {
     const layer = this.#layer(at);
     if (layer.form === 'overlay') return { path: layer.path, marked: [] };
-    const marked = layer.settled ? readMarkerList(this.#markerList(layer), layer.path) : undefined;
+    const marked = layer.settled ? this.#readMarkers(layer) : undefined;
     return { path: layer.path, ...(marked === undefined ? {} : { marked }) };
   }
 
   #pair({ kind, at }: Joint, involved: readonly number[]): ShadowPair {
-    const known = this.parts.directoryOf(this.#layer(at).id);
+    const known = this.#layer(at).notes;
     if (kind === 'above') return { below: involved.indexOf(at), known };
     return { above: involved.indexOf(at), below: involved.indexOf(at + 1), known };
   }
 
   /** Another process may have made the same one. */
   #publish(from: string, { at }: Joint, name: string): void {
-    const directory = this.parts.directoryOf(this.#layer(at).id);
+    const directory = this.#layer(at).notes;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     try {
       renameSync(from, join(directory, name));
@@ -152,9 +152,10 @@ export class ShadowStack {
     for (const [index, at] of involved.entries()) {
       const layer = this.#layer(at);
       if (!layer.settled || layer.form === 'overlay') continue;
-      mkdirSync(this.parts.directoryOf(layer.id), { recursive: true, mode: 0o700 });
-      const list = this.#markerList(layer);
-      if (readMarkerList(list, layer.path) === undefined) writeMarkerList(list, layer.path, marked[index] ?? []);
+      mkdirSync(layer.notes, { recursive: true, mode: 0o700 });
+      if (this.#readMarkers(layer) === undefined) {
+        writeMarkerList(markerListOf(layer), layer.path, marked[index] ?? [], layer.identity);
+      }
       if (joints.some((joint) => joint.at === at)) this.#writeNote(at);
     }
   }
@@ -177,22 +178,23 @@ export class ShadowStack {
       ...(above === undefined ? {} : { above }),
       ...(lower === undefined ? {} : { below: lower }),
     };
-    writeShadowNote(join(this.parts.directoryOf(this.#layer(at).id), 'note'), note);
-    this.parts.notes.set(this.#layer(at).id, note);
+    const { notes } = this.#layer(at);
+    writeShadowNote(join(notes, 'note'), note);
+    this.parts.known.set(notes, note);
   }
 
   #noteOf(layer: StackLayer, at: number): ShadowNote | undefined {
     const identity = this.#identities[at];
-    const known = this.parts.notes.get(layer.id);
+    const known = this.parts.known.get(layer.notes);
     if (known?.identity === identity) return known;
-    const note = readShadowNote(join(this.parts.directoryOf(layer.id), 'note'));
+    const note = readShadowNote(join(layer.notes, 'note'));
     if (note === undefined || note.identity !== identity) return undefined;
-    this.parts.notes.set(layer.id, note);
+    this.parts.known.set(layer.notes, note);
     return note;
   }
 
-  #markerList(layer: StackLayer): string {
-    return join(this.parts.directoryOf(layer.id), 'markers');
+  #readMarkers(layer: StackLayer): ShadedLayer['marked'] {
+    return readMarkerList(markerListOf(layer), layer.path, layer.identity);
   }
 
   #layer(at: number): StackLayer {
@@ -200,6 +202,10 @@ export class ShadowStack {
     if (layer === undefined) throw new RangeError(`the stack has no layer ${at}`);
     return layer;
   }
+}
+
+function markerListOf({ notes }: StackLayer): string {
+  return join(notes, 'markers');
 }
 
 /** The layers of a job with the markers that were found in them. */

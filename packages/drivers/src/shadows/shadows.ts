@@ -1,5 +1,5 @@
 /**
- * The shadow layers of an aufs home: what lies between its layers when the kernel's overlay joins them.
+ * The shadow layers of a home: what lies between layers in aufs form when the kernel's overlay joins them.
  *
  * ```
  * <state>/layers/<id>/markers     the layer's markers, written when an archive was applied
@@ -19,8 +19,8 @@ import { join } from 'node:path';
 import { isLayerId, parseLayerId, type LayerId, type Logger } from '@layerstore/core';
 import type { Home } from '../home/home.js';
 import { isDirectory, listOptional, unlessAbsent } from '../home/optional-file.js';
-import type { AufsWork } from './aufs-work.js';
-import { isMountedFrom } from './mounts-over.js';
+import type { AufsWork } from '../aufs/aufs-work.js';
+import { isMountedFrom } from '../aufs/mounts-over.js';
 import type { ShadowNote } from './shadow-note.js';
 import { ShadowStack, type StackLayer } from './shadow-stack.js';
 
@@ -31,14 +31,24 @@ export interface ShadowParts {
 }
 
 export class Shadows {
-  readonly #notes = new Map<LayerId, ShadowNote>();
+  readonly #notes = new Map<string, ShadowNote>();
 
-  constructor(private readonly parts: ShadowParts) {}
+  /** Where what is known of the layers is kept. */
+  readonly path: string;
+
+  constructor(private readonly parts: ShadowParts) {
+    this.path = join(parts.home.state, 'layers');
+  }
+
+  /** The directory in which is kept what is known of a layer; it may not be there yet. */
+  notesOf(id: LayerId): string {
+    return join(this.path, parseLayerId(id));
+  }
 
   /** Where a layer's list of markers is kept; its directory is there on return. */
   markerList(id: LayerId): string {
-    mkdirSync(this.#directoryOf(id), { recursive: true, mode: 0o700 });
-    return join(this.#directoryOf(id), 'markers');
+    mkdirSync(this.notesOf(id), { recursive: true, mode: 0o700 });
+    return join(this.notesOf(id), 'markers');
   }
 
   /** The directories of a stack with its shadows, uppermost first, without making any: some may not be there. */
@@ -53,8 +63,8 @@ export class Shadows {
 
   /** Forgets what was noted about a layer that is gone, or that somebody is going to write into. */
   async forget(id: LayerId): Promise<void> {
-    const directory = this.#directoryOf(id);
-    this.#notes.delete(id);
+    const directory = this.notesOf(id);
+    this.#notes.delete(directory);
     if (!isDirectory(directory)) return;
     for (const name of ['markers', 'note']) unlessAbsent(() => unlinkSync(join(directory, name)));
     if (!isMountedFrom(directory)) await this.parts.home.trees.remove(directory);
@@ -63,14 +73,12 @@ export class Shadows {
   /** Deletes what is left of layers that are gone. Cost: a listing. */
   async sweep(layers: readonly LayerId[]): Promise<void> {
     const known = new Set<string>(layers);
-    for (const { name } of listOptional(join(this.parts.home.state, 'layers'))) {
+    for (const { name } of listOptional(this.path)) {
       if (isLayerId(name) && !known.has(name)) await this.forget(name);
     }
   }
 
   #stack(layers: readonly StackLayer[]): ShadowStack {
-    return new ShadowStack(layers, { ...this.parts, directoryOf: this.#directoryOf, notes: this.#notes });
+    return new ShadowStack(layers, { ...this.parts, known: this.#notes });
   }
-
-  readonly #directoryOf = (id: LayerId): string => join(this.parts.home.state, 'layers', parseLayerId(id));
 }
