@@ -41,6 +41,7 @@ export const errorCodes = {
   ERR_ARCHIVE_ESCAPE: failure('a member of an archive points outside the layer', 400, 'INVALID_ARGUMENT'),
   ERR_LIMIT_EXCEEDED: failure('the data exceeds a stated limit', 413, 'RESOURCE_EXHAUSTED'),
   ERR_UNSUPPORTED_FORMAT: failure('the format is known but not supported', 415, 'UNIMPLEMENTED'),
+  ERR_MALFORMED_THIN_LAYER: failure('the list of a thin layer does not follow its format', 400, 'INVALID_ARGUMENT'),
   ERR_MALFORMED_IMAGE: failure('a manifest, config or layout does not follow its format', 400, 'INVALID_ARGUMENT'),
   ERR_NO_PLATFORM: failure('no image in the index fits the platform', 404, 'NOT_FOUND'),
   ERR_DIGEST_MISMATCH: failure('the data does not have the digest it was named by', 400, 'DATA_LOSS'),

@@ -1,6 +1,8 @@
 import { StoreError, type IdMaps, type Logger } from '@layerstore/core';
 import type { ArchiveWorkers } from '@layerstore/archive';
 import type { Mounter } from '@layerstore/linux';
+import type { LayerSource } from './thin/layer-source.js';
+import type { ThinSettings } from './thin/thin-options.js';
 
 /** Keys to values, as users write them. */
 export type StorageOptions = Readonly<Record<string, string>>;
@@ -32,6 +34,8 @@ export interface DriverOptions {
    * ERR_NOT_FOUND.
    */
   readonly create?: 'any' | 'empty' | 'nothing';
+  /** Opens repositories for thin images without another program; absent where thin images need one. */
+  readonly nativeRepositories?: (settings: ThinSettings) => LayerSource;
 }
 
 export interface StorageOptionRules {

@@ -10,3 +10,6 @@ export { statePath } from './home/state-directory.js';
 export { driverNames, isDriverName, openDriver, type DriverName } from './registry.js';
 export { layerFiles } from './layer-files.js';
 export { settleLayer } from './settle-layer.js';
+export type * from './thin/layer-source.js';
+export { parseThinFile, thinFileName, type ThinEntry, type ThinFile } from './thin/thin-file.js';
+export { thinOptionKeys, type ThinSettings } from './thin/thin-options.js';
