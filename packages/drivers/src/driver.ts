@@ -219,6 +219,8 @@ export interface Abilities {
   readonly sizeRule: 'lstat' | 'tar-headers';
   /** `size=` of `storageOptions` is enforced. */
   readonly quota: boolean;
+  /** Layers may stand for others: what lies over one does not show the layer itself, and may need a network. */
+  readonly lazy: boolean;
   /** Greatest number of layers in one stack; `Infinity` where nothing limits it. */
   readonly maxDepth: number;
 }

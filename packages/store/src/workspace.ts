@@ -1,4 +1,5 @@
 import { StoreError, type OperationOptions } from '@layerstore/core';
+import { settleLayer } from '@layerstore/drivers';
 import { containerChanges } from './containers/changes.js';
 import { commitContainer, type CommitOptions } from './containers/commit.js';
 import { resolveContainer, type ContainerRecord } from './containers/container-records.js';
@@ -85,9 +86,11 @@ export class Workspace implements AsyncDisposable {
           return;
         }
         // A mounted layer may mark its deletions in another way than one at rest: aufs without an aufs kernel.
-        const diff = { upper: from.tree, lowers: [...from.lowers] };
+        await using _held = await driver.hold(this.record.cacheId, 'comparison');
+        const { lowers } = await driver.applyTarget(this.record.cacheId);
+        const diff = { upper: from.tree, lowers: [...lowers] };
         const { deferred } = await workers.run({ kind: 'commit', diff, tree: to.tree });
-        await workers.run({ kind: 'settle', deferred, tree: to.tree, lowers: [...to.lowers] });
+        await settleLayer(driver, workers, cacheId, { target: to, deferred });
       },
     });
     return mountWorkspace(this.context, record, true);

@@ -41,6 +41,7 @@ export class AufsDriver extends HomeDriver implements RestackingDriver {
     nativeDiff: true,
     sizeRule: 'lstat',
     quota: false,
+    lazy: false,
     maxDepth: MAX_AUFS_BRANCHES,
   };
 

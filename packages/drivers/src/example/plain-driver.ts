@@ -33,6 +33,7 @@ export class PlainDriver extends HomeDriver {
     nativeDiff: true,
     sizeRule: 'lstat',
     quota: false,
+    lazy: false,
     maxDepth: 128,
   };
 

@@ -36,6 +36,7 @@ export class OverlayDriver extends HomeDriver {
     nativeDiff: false,
     sizeRule: 'tar-headers',
     quota: false,
+    lazy: false,
     maxDepth: Infinity,
   };
   readonly #records: OverlayRecords;

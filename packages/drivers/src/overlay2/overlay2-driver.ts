@@ -55,6 +55,7 @@ export class Overlay2Driver extends HomeDriver implements RestackingDriver {
       nativeDiff: true,
       sizeRule: 'lstat',
       quota: parts.sizeLimits.areEnforced,
+      lazy: false,
       maxDepth: maxLowers + 1,
     };
     this.#records = parts.records === 'remembered' ? new RememberedRecords(parts.home) : new LayerRecords(parts.home);

@@ -44,7 +44,8 @@ export class ThinDriver implements GraphDriver {
 
   constructor(private readonly parts: ThinDriverParts) {
     this.#driver = parts.driver;
-    ({ name: this.name, home: this.home, state: this.state, abilities: this.abilities } = parts.driver);
+    ({ name: this.name, home: this.home, state: this.state } = parts.driver);
+    this.abilities = { ...parts.driver.abilities, lazy: true };
     this.idMaps = parts.driver.idMaps;
   }
 
@@ -82,8 +83,12 @@ export class ThinDriver implements GraphDriver {
     return this.#driver.list();
   }
 
-  metadata(id: LayerId): Promise<Readonly<Record<string, string>>> {
-    return this.#driver.metadata(id);
+  /** Of a thin layer also what it stands for. @throws StoreError as {@link ThinLayers.read} does */
+  async metadata(id: LayerId): Promise<Readonly<Record<string, string>>> {
+    const metadata = await this.#driver.metadata(id);
+    const file = await this.#thinFile(id);
+    if (file === undefined) return metadata;
+    return { ...metadata, ThinLayers: file.entries.map(({ url }) => url).join(' ') };
   }
 
   async status(): Promise<readonly (readonly [string, string])[]> {

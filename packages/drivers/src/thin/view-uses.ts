@@ -61,7 +61,7 @@ export class ViewUses {
    */
   async begin(id: LayerId, repositories: readonly string[], use?: ViewUse): Promise<OpenRepositories> {
     const name = nameOf(id, use?.name);
-    for (const path of [this.#directory, this.#locks]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const lifetime = use?.lifetime ?? 'mount';
     if (lifetime !== 'persistent') await this.#hold(name);
     const known = this.#inUse(id, name);
@@ -114,7 +114,7 @@ export class ViewUses {
       const id = layerOf(name);
       if (id === undefined || this.#held.has(name)) continue;
       if ((await this.parts.exists(id)) && this.#isKept(id, name)) continue;
-      const lock = await FileLock.tryAcquire(join(this.#locks, name));
+      const lock = await FileLock.tryAcquire(this.#lockOf(name));
       // Whoever holds it lives, and is about to mount or at work.
       if (lock === undefined) continue;
       await this.#release(name);
@@ -150,7 +150,7 @@ export class ViewUses {
   async #hold(name: string): Promise<void> {
     if (this.#held.has(name)) return;
     // Shared: several processes may have the same view open.
-    this.#held.set(name, await FileLock.acquire(join(this.#locks, name), { shared: true }));
+    this.#held.set(name, await FileLock.acquire(this.#lockOf(name), { shared: true }));
   }
 
   async #drop(name: string): Promise<void> {
@@ -158,7 +158,7 @@ export class ViewUses {
     this.#held.get(name)?.release();
     this.#held.delete(name);
     // Another process may still hold it, for a view that was unmounted behind its back.
-    (await FileLock.tryAcquire(join(this.#locks, name)))?.remove();
+    (await FileLock.tryAcquire(this.#lockOf(name)))?.remove();
   }
 
   async #release(name: string): Promise<void> {
@@ -167,6 +167,12 @@ export class ViewUses {
       await this.parts.source.release(repository, `${this.#user}/${name}`);
     }
     rmSync(this.#file(name), { force: true });
+  }
+
+  /** Its directory is there on return. */
+  #lockOf(name: string): string {
+    mkdirSync(this.#locks, { recursive: true, mode: 0o700 });
+    return join(this.#locks, name);
   }
 
   #names(): string[] {

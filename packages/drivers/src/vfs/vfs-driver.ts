@@ -59,6 +59,7 @@ export class VfsDriver extends HomeDriver {
       nativeDiff: false,
       sizeRule: 'tar-headers',
       quota: parts.sizeLimits.areEnforced,
+      lazy: false,
       maxDepth: Infinity,
     };
   }

@@ -1,5 +1,6 @@
 import type { DiffSource } from '@layerstore/archive';
 import { StoreError, type OperationOptions } from '@layerstore/core';
+import type { GraphDriver, HoldPurpose } from '@layerstore/drivers';
 import type { StoreContext } from '../context.js';
 import { findLayer } from '../layers/layer-records.js';
 import type { PathChange } from '../model.js';
@@ -17,8 +18,9 @@ export async function containerChanges(
 ): Promise<PathChange[]> {
   const container = resolveContainer(context.database, nameOrId);
   const workers = await context.workers();
+  await using held = await holdDiff(context, container, 'comparison');
   const changes = await workers.run(
-    { kind: 'changes', diff: await containerDiff(context, container) },
+    { kind: 'changes', diff: held.diff },
     options.signal === undefined ? {} : { signal: options.signal },
   );
   return pathChanges(changes);
@@ -27,11 +29,39 @@ export async function containerChanges(
 /** Bytes of file content that a container adds. */
 export async function containerSize(context: StoreContext, container: ContainerRecord): Promise<number> {
   const workers = await context.workers();
-  return workers.run({ kind: 'diff-size', diff: await containerDiff(context, container) });
+  await using held = await holdDiff(context, container, 'comparison');
+  return await workers.run({ kind: 'diff-size', diff: held.diff });
 }
 
-export async function containerDiff(context: StoreContext, container: ContainerRecord): Promise<DiffSource> {
+/** The trees of a container and its image, readable until it is disposed of. */
+export interface HeldDiff extends AsyncDisposable {
+  readonly diff: DiffSource;
+}
+
+export async function holdDiff(
+  context: StoreContext,
+  container: ContainerRecord,
+  purpose: HoldPurpose,
+): Promise<HeldDiff> {
   const driver = await context.driver();
+  const held = await driver.hold(container.cacheId, purpose);
+  try {
+    return { diff: await containerDiff(driver, context, container), [Symbol.asyncDispose]: () => disposeOf(held) };
+  } catch (error) {
+    await disposeOf(held);
+    throw error;
+  }
+}
+
+async function disposeOf(resource: AsyncDisposable): Promise<void> {
+  await resource[Symbol.asyncDispose]();
+}
+
+async function containerDiff(
+  driver: GraphDriver,
+  context: StoreContext,
+  container: ContainerRecord,
+): Promise<DiffSource> {
   const parent = container.chainId === undefined ? undefined : findLayer(context.database, container.chainId);
   const diff = await driver.diffSource(container.cacheId, parent?.cacheId);
   if (diff !== undefined) return diff;

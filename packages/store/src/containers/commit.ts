@@ -9,7 +9,7 @@ import { findLayer, layerStack } from '../layers/layer-records.js';
 import { makeLayer } from '../layers/make-layer.js';
 import type { LoadedImage } from '../model.js';
 import { Staging } from '../staging.js';
-import { containerDiff } from './changes.js';
+import { holdDiff } from './changes.js';
 import { resolveContainer } from './container-records.js';
 
 export interface CommitOptions extends OperationOptions {
@@ -36,7 +36,8 @@ export async function commitContainer(
   const references = reference === undefined ? [] : [normaliseReference(reference)];
   const container = resolveContainer(database, nameOrId);
   const parent = container.chainId === undefined ? undefined : findLayer(database, container.chainId);
-  const diff = await containerDiff(context, container);
+  await using held = await holdDiff(context, container, 'archive');
+  const { diff } = held;
   const workers = await context.workers();
   await using staging = await Staging.create(paths);
   await using _leftovers = pendingOnExit(context, staging);

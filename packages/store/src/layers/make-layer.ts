@@ -1,6 +1,6 @@
 import type { AppliedLayer } from '@layerstore/archive';
 import { nextChainId, randomId, reachedStep, type ChainId, type DiffId } from '@layerstore/core';
-import type { ApplyTarget } from '@layerstore/drivers';
+import { settleLayer, type ApplyTarget } from '@layerstore/drivers';
 import type { StoreContext } from '../context.js';
 import { ChainLocks } from '../locks.js';
 import type { Staging } from '../staging.js';
@@ -28,8 +28,7 @@ export async function makeLayer(
   const target = await driver.applyTarget(cacheId);
   const tarSplit = staging.file(`tar-split-${cacheId}`);
   const applied = await fill(target, tarSplit);
-  const workers = await context.workers();
-  await workers.run({ kind: 'settle', deferred: applied.deferred, tree: target.tree, lowers: [...target.lowers] });
+  await settleLayer(driver, await context.workers(), cacheId, { target, deferred: applied.deferred });
   await driver.finishApply(cacheId);
   reachedStep('unpack.applied', cacheId);
 

@@ -14,7 +14,7 @@ import {
   type OperationOptions,
 } from '@layerstore/core';
 import type { AppliedLayer, ApplyLimits, ArchiveWorkers, BlobSource } from '@layerstore/archive';
-import type { ApplyTarget, GraphDriver } from '@layerstore/drivers';
+import { settleLayer, type ApplyTarget, type GraphDriver } from '@layerstore/drivers';
 import type { StoreContext } from '../context.js';
 import { ChainLocks } from '../locks.js';
 import type { LoadedLayer } from '../model.js';
@@ -280,8 +280,8 @@ async function apply(
 /** What a tar leaves to its parents, once they are complete. */
 async function settle(job: Unpacking, layer: PlannedLayer, applied: AppliedLayer | undefined): Promise<void> {
   if (applied === undefined) return;
-  const { tree, lowers } = await job.driver.applyTarget(layer.cacheId);
-  await job.workers.run({ kind: 'settle', deferred: applied.deferred, tree, lowers: [...lowers] });
+  const target = await job.driver.applyTarget(layer.cacheId);
+  await settleLayer(job.driver, job.workers, layer.cacheId, { target, deferred: applied.deferred });
   await job.driver.finishApply(layer.cacheId);
 }
 

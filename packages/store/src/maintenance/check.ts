@@ -74,6 +74,7 @@ async function checkLayers(context: StoreContext, findings: Finding[]): Promise<
       if (!(await driver.exists(layer.cacheId)))
         throw missing(`its directory ${layer.cacheId} is missing from the home`);
       await driver.plan(layer.cacheId, { readOnly: true });
+      await driver.metadata(layer.cacheId);
       if (!existsSync(tarSplitPath(paths, layer.cacheId))) throw missing('its tar-split record is missing');
       sound.push(layer);
     } catch (error) {

@@ -2,6 +2,7 @@ import { reachedStep, StoreError } from '@layerstore/core';
 import { kindText } from './prepare.js';
 import { commitRow, refuseTakenKey, requireSnapshot, type Labels, type SnapshotRecord } from './snapshot-records.js';
 import { timestampNow } from './timestamp.js';
+import { closeSnapshot } from './view-use.js';
 import type { SnapshotWriter } from './writer.js';
 
 export interface CommitSnapshotOptions {
@@ -20,6 +21,7 @@ export interface CommitSnapshotOptions {
  * Turns an active snapshot into a committed one, which never changes again. Whoever has it mounted may unmount later, but writes no more.
  * Its size is measured afterwards. Cost: writing its data to disk, and one record.
  * @throws StoreError ERR_SNAPSHOT_NOT_FOUND, ERR_EXISTS for the name, ERR_WRONG_KIND, ERR_NO_SPACE, ERR_IO
+ * @throws StoreError ERR_MALFORMED_THIN_LAYER, ERR_UNSUPPORTED_FORMAT, ERR_MAX_DEPTH for a thin layer that cannot be shown
  */
 export async function commitSnapshot(writer: SnapshotWriter, options: CommitSnapshotOptions): Promise<void> {
   const { database } = writer.context;
@@ -33,14 +35,18 @@ export async function commitSnapshot(writer: SnapshotWriter, options: CommitSnap
       subject: `snapshot ${JSON.stringify(key)}`,
     });
   };
-  const { id } = read();
+  const snapshot = read();
+  const { id, cacheId } = snapshot;
   const synced = durability === 'synced';
   if (synced) await writer.syncs.sync();
+  // What the engine has unpacked into it may be a thin layer, and must be a valid one before others stand on it.
+  if (cacheId !== undefined) await (await writer.context.driver()).finishApply(cacheId);
   reachedStep('snapshot.commit.synced', String(id));
   await writer.writes.write(() => {
     commitRow(database, read(), { name, labels, synced, now: timestampNow() });
   });
   reachedStep('snapshot.committed', String(id));
+  await closeSnapshot(writer.context, snapshot);
   writer.usages.forget(id);
   writer.usages.measureLater(id);
   if (!synced) writer.syncs.syncLater(id);

@@ -14,6 +14,7 @@ import {
   type SnapshotRecord,
 } from './snapshot-records.js';
 import { timestampNow } from './timestamp.js';
+import { openSnapshot } from './view-use.js';
 import type { SnapshotWriter } from './writer.js';
 
 export interface PrepareOptions {
@@ -70,15 +71,16 @@ export async function prepareSnapshot(
     const id = insertSnapshot(database, row, now, { synced: false, bootId: writer.bootId });
     return snapshotSummary({ ...row, id, parentKey: parent?.key, created: now, updated: now });
   };
-  if (kind === 'view' && parent?.shownBy !== undefined) {
-    const plan = await driver.plan(parent.shownBy, { readOnly: true });
+  // Over a layer that stands for others, only a layer of its own shows what those hold.
+  if (kind === 'view' && parent?.shownBy !== undefined && !driver.abilities.lazy) {
+    const plan = await openSnapshot(context, options, parent.shownBy, kind);
     return { plan, labels, snapshot: await writes.write(() => insert(undefined)) };
   }
   const cacheId = await directories.take();
   try {
     await driver.createReadWrite(cacheId, layerOptions(parent, options.layer));
     reachedStep('snapshot.made', cacheId);
-    const plan = await driver.plan(cacheId, { readOnly: kind === 'view' });
+    const plan = await openSnapshot(context, options, cacheId, kind);
     const { snapshot, announced } = await writes.write(() => ({
       snapshot: insert(cacheId),
       announced: directories.replace(cacheId),

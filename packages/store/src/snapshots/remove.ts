@@ -1,6 +1,7 @@
 import { reachedStep, StoreError } from '@layerstore/core';
 import { addPending } from '../layers/pending.js';
 import { deleteSnapshot, hasChildren, requireSnapshot } from './snapshot-records.js';
+import { closeSnapshot } from './view-use.js';
 import type { SnapshotWriter } from './writer.js';
 
 /**
@@ -10,7 +11,7 @@ import type { SnapshotWriter } from './writer.js';
  */
 export async function removeSnapshot(writer: SnapshotWriter, owner: string, key: string): Promise<void> {
   const { database } = writer.context;
-  const { id, cacheId } = await writer.writes.write(() => {
+  const removed = await writer.writes.write(() => {
     const snapshot = requireSnapshot(database, owner, key);
     if (hasChildren(database, snapshot.id)) {
       throw new StoreError('ERR_SNAPSHOT_HAS_CHILDREN', 'cannot remove a snapshot with children', {
@@ -22,7 +23,9 @@ export async function removeSnapshot(writer: SnapshotWriter, owner: string, key:
     if (snapshot.cacheId !== undefined) addPending(database, snapshot.cacheId, writer.directories.staging);
     return snapshot;
   });
+  const { id, cacheId } = removed;
   reachedStep('snapshot.removed', String(id));
   writer.usages.forget(id);
-  if (cacheId !== undefined) writer.deletions.add(cacheId);
+  if (cacheId === undefined) await closeSnapshot(writer.context, removed);
+  else writer.deletions.add(cacheId);
 }
