@@ -12,6 +12,7 @@ import type { PruneOptions } from './maintenance/prune.js';
 import type { CheckReport, DiskUsage, PruneReport, StoreInfo } from './model.js';
 import { openRoot, rootPaths, type RootPaths } from './root.js';
 import { Snapshots } from './snapshots/snapshots.js';
+import { nativeRepositories } from './thin/native-repositories.js';
 import { Workspaces } from './workspaces.js';
 
 export interface OpenOptions {
@@ -192,6 +193,7 @@ class LazyParts {
     return openDriver(this.driverName, this.paths.home, {
       mounter: await this.mounter(),
       workers: await this.workers(),
+      nativeRepositories: nativeRepositories(logger),
       ...(storageOptions === undefined ? {} : { storageOptions }),
       ...(records === undefined ? {} : { records }),
       ...(logger === undefined ? {} : { logger }),

@@ -4,6 +4,7 @@ import type { ArchiveWorkers } from '@layerstore/archive';
 import { StoreError, type Logger } from '@layerstore/core';
 import { detectDriver, driverNames, openDriver, type DriverOptions, type GraphDriver } from '@layerstore/drivers';
 import type { Mounter } from '@layerstore/linux';
+import { nativeRepositories } from '../thin/native-repositories.js';
 
 export interface OpenHomeOptions {
   /** The directory that a driver owns: `/var/lib/docker/overlay2`, for example. */
@@ -37,6 +38,7 @@ export async function openHomeDriver(options: OpenHomeOptions, tools: HomeTools)
 function driverOptions({ access, create, storageOptions, logger }: OpenHomeOptions): Omit<DriverOptions, 'mounter'> {
   return {
     create: create === true ? 'empty' : 'nothing',
+    nativeRepositories: nativeRepositories(logger),
     ...(access === undefined ? {} : { access }),
     ...(storageOptions === undefined ? {} : { storageOptions }),
     ...(logger === undefined ? {} : { logger }),

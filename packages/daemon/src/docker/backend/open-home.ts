@@ -4,6 +4,7 @@ import type { ArchiveWorkers } from '@layerstore/archive';
 import { StoreError, type Logger } from '@layerstore/core';
 import { layerDiffs, LayerViews, openDriver, type GraphDriver, type LayerDiffs } from '@layerstore/drivers';
 import { FileLock, type Mounter } from '@layerstore/linux';
+import { nativeRepositories } from '@layerstore/store';
 import { FreshLayers } from './fresh-layers.js';
 import type { RecordedHome } from './home-record.js';
 
@@ -63,6 +64,7 @@ export class OpenHome implements Disposable {
       logger,
       // An engine that names the wrong directory must not have it made into a home.
       create: 'empty',
+      nativeRepositories: nativeRepositories(logger),
       storageOptions: { ...tools.storageOptions, ...parseStorageOptions(record.options) },
     });
     const lock = held ?? (await lockHome(driver.home));
