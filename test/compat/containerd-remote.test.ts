@@ -2,13 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import grpc from '@grpc/grpc-js';
 import { chainIds, parseDigest } from '@layerstore/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { serviceDefinition } from '../../packages/daemon/src/grpc/service-definition.js';
 import { CommandLine } from '../support/command.js';
 import { Containerd, containerdPrograms, Registry, SnapshotServer, treeFacts } from '../support/containerd.js';
-import { ImageService, type PullImageResponse } from '../support/cri/generated/images_pb.js';
+import type { PullImageResponse } from '../support/cri/generated/images_pb.js';
+import { pullThroughCri } from '../support/cri-pull.js';
 import { makeDockerArchive, threeLayers, type TestImage } from '../support/image.js';
 import { hasProgram, isRoot, Scratch } from '../support/scratch.js';
 
@@ -48,22 +47,7 @@ describe.skipIf(!available)(`remote snapshots (needs root, ${needed.join(', ')})
     }
   });
 
-  /** What Kubernetes calls. */
-  const pull = async (image: string): Promise<PullImageResponse> => {
-    const Client = grpc.makeGenericClientConstructor(serviceDefinition(ImageService), 'ImageService');
-    const client = new Client(`unix:${containerd.socket}`, grpc.credentials.createInsecure());
-    try {
-      return await new Promise((resolve, reject) => {
-        const call = client['PullImage'] as (
-          request: object,
-          reply: (error: Error | null, value: PullImageResponse) => void,
-        ) => void;
-        call.call(client, { image: { image } }, (error, value) => (error === null ? resolve(value) : reject(error)));
-      });
-    } finally {
-      client.close();
-    }
-  };
+  const pull = (image: string): Promise<PullImageResponse> => pullThroughCri(containerd.socket, image);
   /** Digests of the compressed layers of an image in the registry, base first; then that of its config. */
   const blobsOf = (reference: string): string[] => {
     const argv = ['--insecure-policy', 'inspect', '--tls-verify=false', '--raw', `docker://${reference}`];
