@@ -1,6 +1,6 @@
 /** Thin images in a root, by the command line, from a repository that comes over HTTP. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandLine } from './support/command.js';
@@ -121,6 +121,48 @@ describe.skipIf(!isRoot).each(['overlay2', 'aufs'])('thin images in a root with 
     run('prune');
     expect(layerstore.run(...options, 'check')).toMatchObject({ code: 0 });
     expect(run('images')).not.toContain('test');
+  });
+
+  test('a recorded start is fetched ahead by the next, and its list goes with the image', async () => {
+    const starts = scratch.file('root', 'home', '.layerstore', 'thin', 'starts');
+    const recorded = layerstore.run(
+      ...options,
+      'thin',
+      'record',
+      'thin:1',
+      '--',
+      'sh',
+      '-c',
+      'cat /usr/large >/dev/null; exit 3',
+    );
+    expect(recorded).toMatchObject({ code: 3, stdout: '' });
+    expect(recorded.stderr).toContain('recorded 1 file');
+    const [list = ''] = readdirSync(starts);
+    expect(JSON.parse(readFileSync(join(starts, list), 'utf8'))).toEqual({
+      [CvmfsFixture.repository]: [`${ingestedLayer}/usr/large`],
+    });
+
+    // With an empty cache, nobody reads the file, and yet it comes.
+    options = [...repository.options('second'), '--driver', driver];
+    run('create', 'thin:1', '--name', 'ahead');
+    const path = run('mount', 'ahead').trim();
+    const cached = (): number =>
+      readdirSync(scratch.file('repository', 'second', 'objects'), { recursive: true, withFileTypes: true }).filter(
+        (entry) =>
+          entry.isFile() &&
+          statSync(join(entry.parentPath, entry.name)).size === statSync(join(path, 'usr/large')).size,
+      ).length;
+    await expect.poll(cached, { timeout: 20_000 }).toBe(1);
+    repository.cut();
+    expect(sha256(readFileSync(join(path, 'usr/large')))).toBe(large);
+    repository.slow(0);
+    run('unmount', 'ahead');
+    run('rm', 'ahead');
+
+    expect(failing('thin', 'record', 'thin:1-none', '--', 'true')).toContain('thin:1-none');
+    run('rmi', 'thin:1');
+    expect(readdirSync(starts)).toEqual([]);
+    run('load', '-i', image.path);
   });
 
   test('without the options, thin images are ordinary ones', () => {

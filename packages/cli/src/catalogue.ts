@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { cvmfsVerbs } from './commands/cvmfs/catalogue.js';
+import { thinVerbs } from './commands/thin/catalogue.js';
 import { layerVerbs } from './commands/layer/catalogue.js';
 import type { Session } from './session.js';
 
@@ -137,6 +138,12 @@ export const catalogue: readonly CatalogueEntry[] = [
     group: thin,
     verbs: cvmfsVerbs,
     rootless: true,
+  },
+  {
+    name: 'thin',
+    summary: 'Work with thin images',
+    group: thin,
+    verbs: thinVerbs,
   },
   { name: 'info', summary: 'Show facts about the store', group: store, load: () => import('./commands/info.js') },
   { name: 'df', summary: 'Show what takes space', group: store, load: () => import('./commands/df.js') },

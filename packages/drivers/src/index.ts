@@ -12,4 +12,5 @@ export { layerFiles } from './layer-files.js';
 export { settleLayer } from './settle-layer.js';
 export type * from './thin/layer-source.js';
 export { parseThinFile, thinFileName, type ThinEntry, type ThinFile } from './thin/thin-file.js';
+export { recordsStarts, type StartRecorder, type StartRecording } from './thin/start-recording.js';
 export { thinOptionKeys, type ThinSettings } from './thin/thin-options.js';

@@ -25,6 +25,7 @@ export type { CheckOptions } from './maintenance/check.js';
 export type { PruneOptions } from './maintenance/prune.js';
 export { LayerHome, type OpenHomeOptions } from './homes/layer-home.js';
 export type { ComparedLayer, HomeInfo, HomeLayer, HomeLayerDetails } from './homes/model.js';
+export type { RecordedStart } from './thin/record-start.js';
 export { nativeRepositories } from './thin/native-repositories.js';
 export { credentialFiles } from './images/credential-files.js';
 export type { Source } from './source.js';

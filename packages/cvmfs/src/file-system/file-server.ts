@@ -1,9 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import { hasCode, toErrorRecord, type Logger } from '@layerstore/core';
-import { LateAnswers, nativeSyscalls, type QueueMessage } from '@layerstore/linux';
+import { LateAnswers, nativeSyscalls, type NodeNumber, type QueueMessage } from '@layerstore/linux';
 import { openSqlite } from '@layerstore/sqlite';
-import { formatHash } from '../format/content-hash.js';
+import { formatHash, parseHash } from '../format/content-hash.js';
+import type { ObjectReference } from '../format/object-reference.js';
+import { answered } from '../repository/answered.js';
 import { Repository } from '../repository/repository.js';
 import type { RevisionChoice } from '../repository/revision-record.js';
 import { BackingFiles } from './backing-files.js';
@@ -12,7 +15,7 @@ import { LazyFileSystem } from './lazy-file-system.js';
 import { serverDescriptors, type ServerStart } from './messages.js';
 import type { Hint, Need, PinMessage, PinnedRevision } from './need.js';
 import { appendNode, readNodes } from './node-journal.js';
-import { NodeTable } from './node-table.js';
+import { NodeTable, type NodeTableMemory } from './node-table.js';
 import { OpenRevisions } from './open-revisions.js';
 
 const queueScript = fileURLToPath(new URL('../../dist/workers/cvmfs-file-queue.js', import.meta.url));
@@ -24,11 +27,18 @@ const queueScript = fileURLToPath(new URL('../../dist/workers/cvmfs-file-queue.j
 export class FileServer {
   readonly #threads: Worker[] = [];
   readonly #pins: PinMessage[] = [];
+  readonly #recording = new Int32Array(new SharedArrayBuffer(4));
+  readonly #opened = new Set<NodeNumber>();
 
   private constructor(
     private readonly repository: Repository,
     private readonly logger: Logger,
+    private readonly memory: NodeTableMemory,
   ) {}
+
+  get #nodes(): NodeTable {
+    return new NodeTable(this.memory, () => undefined);
+  }
 
   /**
    * Starts to serve. The process ends by itself once the mount has gone.
@@ -37,11 +47,11 @@ export class FileServer {
   static async start(start: ServerStart, logger: Logger, lost: (error: Error) => void): Promise<FileServer> {
     const { configuration, abilities, generation } = start;
     const repository = await Repository.open({ configuration, logger });
-    const server = new FileServer(repository, logger);
+    const memory = NodeTable.allocate();
+    const server = new FileServer(repository, logger, memory);
     const sys = nativeSyscalls();
     const { device, nodes: journal } = serverDescriptors;
     loadSqlite();
-    const memory = NodeTable.allocate();
     const restored = new NodeTable(memory, () => undefined);
     readNodes(sys, journal, (parent, name) => restored.number(parent, name));
     const { limits, linkVariables } = configuration;
@@ -59,6 +69,7 @@ export class FileServer {
       passthroughFrom,
       backing: new BackingFiles(sys, device, serverDescriptors.backing, logger),
       hint: (hint) => server.#take(hint, fileSystem),
+      recording: server.#recording,
     });
     const answers = new LateAnswers<Need>(sys, {
       fileSystem,
@@ -75,12 +86,13 @@ export class FileServer {
       limits,
       linkVariables,
       passthroughFrom,
+      recording: server.#recording,
     };
     for (let index = 0; index < start.threads; index++) {
       // Descriptors are closed by our own calls, which Node does not see.
       const thread = new Worker(queueScript, { workerData: threadStart, trackUnmanagedFds: false });
       thread.on('message', (message: QueueMessage | Hint) => {
-        if (message.kind === 'release' || message.kind === 'expect') server.#take(message, fileSystem);
+        if (isHint(message)) server.#take(message, fileSystem);
         else answers.take(message);
       });
       thread.on('error', lost);
@@ -114,6 +126,50 @@ export class FileServer {
     this.#tell({ kind: 'unpin', rootHash });
   }
 
+  /** Notes from now on which files are opened. */
+  record(): void {
+    this.#opened.clear();
+    Atomics.store(this.#recording, 0, 1);
+  }
+
+  /** Ends it. @returns the files of a revision, by their paths below its root; those whose names are no text are left out */
+  async recorded(rootHash: string): Promise<string[]> {
+    Atomics.store(this.#recording, 0, 0);
+    // What the threads have told by now.
+    await nextTurn();
+    const root = Buffer.from(rootHash, 'latin1');
+    const paths = [...this.#opened].map((node) => this.#nodes.path(node));
+    return paths.flatMap(([first, ...names]) => {
+      const text = names.map((name) => name.toString());
+      const isText = text.every((name, index) => names[index]?.equals(Buffer.from(name)));
+      return first?.equals(root) === true && isText ? [text.join('/')] : [];
+    });
+  }
+
+  /** Fetches files that will be wanted soon, of those in chunks the first; returns before they are there. */
+  prefetch(rootHash: string, paths: readonly string[]): void {
+    void this.#prefetch(rootHash, paths).catch((error: unknown) => {
+      this.logger.warn({ error: toErrorRecord(error) }, 'a list of files could not be fetched');
+    });
+  }
+
+  async #prefetch(rootHash: string, paths: readonly string[]): Promise<void> {
+    const rootCatalog = parseHash(rootHash);
+    if (rootCatalog === undefined) return;
+    using revision = await this.repository.revision({ kind: 'root-hash', rootCatalog });
+    const objects: ObjectReference[] = [];
+    for (const path of paths) {
+      const entry = await answered(revision, () => revision.lookup(`/${path}`));
+      if (entry?.type !== 'file') continue;
+      const content = await answered(revision, () => revision.content(entry));
+      if (content === undefined || entry.size === 0) continue;
+      objects.push(
+        ...(content.kind === 'chunks' ? content.chunks.slice(0, 1).map((chunk) => chunk.object) : [content.object]),
+      );
+    }
+    await this.#expect(objects);
+  }
+
   #tell(message: PinMessage): void {
     this.#pins.push(message);
     for (const thread of this.#threads) thread.postMessage(message);
@@ -130,6 +186,7 @@ export class FileServer {
 
   #take(hint: Hint, fileSystem: LazyFileSystem): void {
     if (hint.kind === 'release') fileSystem.release(hint.node, 1);
+    else if (hint.kind === 'opened') this.#opened.add(hint.node);
     else void this.#expect(hint.objects);
   }
 
@@ -141,6 +198,10 @@ export class FileServer {
       if (!hasCode(error, 'ERR_ABORTED')) this.logger.warn({ error: toErrorRecord(error) }, 'reading ahead failed');
     }
   }
+}
+
+function isHint(message: QueueMessage | Hint): message is Hint {
+  return message.kind === 'release' || message.kind === 'expect' || message.kind === 'opened';
 }
 
 /**

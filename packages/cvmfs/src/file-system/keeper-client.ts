@@ -8,7 +8,7 @@ import { fromErrorRecord, fromSystemError, StoreError, throwIfAborted } from '@l
 import { FileLock, hasErrno } from '@layerstore/linux';
 import { KeeperPaths } from './keeper-paths.js';
 import type { LazyMountUse } from './lazy-mount.js';
-import type { KeeperAnswer, KeeperReport, KeeperRequest, KeeperStart } from './messages.js';
+import type { FileRequest, KeeperAnswer, KeeperReport, KeeperRequest, KeeperStart } from './messages.js';
 
 const keeperScript = fileURLToPath(new URL('../../dist/workers/cvmfs-keeper.js', import.meta.url));
 
@@ -50,7 +50,21 @@ export class KeeperClient implements Disposable {
   }
 
   /** @throws StoreError what the keeper answers; ERR_CLOSED when it is killed meanwhile; ERR_ABORTED */
-  async ask(request: KeeperRequest, signal?: AbortSignal): Promise<readonly LazyMountUse[]> {
+  async ask(request: Exclude<KeeperRequest, FileRequest>, signal?: AbortSignal): Promise<readonly LazyMountUse[]> {
+    const answer = await this.#exchange(request, signal);
+    return answer.kind === 'uses' ? answer.uses : [];
+  }
+
+  /** The same about files of a revision. @returns paths for `recorded` */
+  async askForFiles(request: FileRequest): Promise<readonly string[]> {
+    const answer = await this.#exchange(request, undefined);
+    return answer.kind === 'files' ? answer.files : [];
+  }
+
+  async #exchange(
+    request: KeeperRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<Exclude<KeeperAnswer, { readonly kind: 'failed' }>> {
     throwIfAborted(signal);
     const abort = (): void => void this.socket.destroy();
     signal?.addEventListener('abort', abort, { once: true });
@@ -61,7 +75,7 @@ export class KeeperClient implements Disposable {
       if (line.done === true) throw new StoreError('ERR_CLOSED', 'the keeper of the mount has ended');
       const answer = JSON.parse(line.value) as KeeperAnswer;
       if (answer.kind === 'failed') throw fromErrorRecord(answer.error);
-      return answer.uses;
+      return answer;
     } catch (cause) {
       throwIfAborted(signal);
       if (!hasErrno(cause, 'ECONNRESET', 'EPIPE')) throw cause;

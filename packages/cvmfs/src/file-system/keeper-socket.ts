@@ -59,6 +59,10 @@ export class KeeperSocket {
           return { kind: 'uses', uses: [] };
         case 'uses':
           return { kind: 'uses', uses: this.keeper.uses };
+        case 'record':
+        case 'recorded':
+        case 'prefetch':
+          return { kind: 'files', files: await this.keeper.askForFiles(request) };
       }
     } catch (error) {
       return { kind: 'failed', error: toErrorRecord(error) };

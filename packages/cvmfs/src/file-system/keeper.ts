@@ -6,7 +6,7 @@ import type { RevisionChoice } from '../repository/revision-record.js';
 import { detachMount, holdMount, type HeldMount } from './held-mount.js';
 import { KeeperPaths } from './keeper-paths.js';
 import type { LazyMountUse } from './lazy-mount.js';
-import type { KeeperStart } from './messages.js';
+import type { FileRequest, KeeperStart } from './messages.js';
 import type { PinnedRevision } from './need.js';
 import { ServerProcess } from './server-process.js';
 
@@ -76,7 +76,8 @@ export class Keeper {
 
   async #acquire(server: ServerProcess, choice: RevisionChoice, user: string): Promise<LazyMountUse> {
     const revision = await server.ask({ kind: 'resolve', choice });
-    if (revision === undefined) throw new StoreError('ERR_INTERNAL', 'the file server found no revision');
+    if (revision === undefined || !('rootHash' in revision))
+      throw new StoreError('ERR_INTERNAL', 'the file server found no revision');
     const { rootHash, record } = revision;
     const use: LazyMountUse = {
       repository: record.repository,
@@ -101,6 +102,13 @@ export class Keeper {
       // A server that was killed meanwhile does not pin it again.
       if (!this.#isUsed(use.rootHash)) await server.ask({ kind: 'unpin', rootHash: use.rootHash }).catch(ifKilled);
     }
+  }
+
+  /** About files of a revision. @returns paths for `recorded` @throws StoreError ERR_CLOSED when the server is killed meanwhile */
+  async askForFiles(request: FileRequest): Promise<readonly string[]> {
+    const server = await this.#server;
+    const answer = await server.ask(request);
+    return Array.isArray(answer) ? (answer as readonly string[]) : [];
   }
 
   /** Unmounts, if there is no use; `locked` when somebody is about to come: then it has to be tried again. */

@@ -47,6 +47,8 @@ export interface LazyFileSystemOptions {
   /** Only in the thread that keeps them; others leave such files to it. */
   readonly backing?: BackingFiles;
   readonly hint: (hint: Hint) => void;
+  /** One word that all threads share: not 0 while opens are recorded. */
+  readonly recording: Int32Array;
 }
 
 interface Located {
@@ -119,6 +121,7 @@ export class LazyFileSystem implements FuseFileSystem {
   }
 
   open(node: NodeNumber): Answer<FuseOpen> {
+    if (Atomics.load(this.options.recording, 0) !== 0) this.options.hint({ kind: 'opened', node });
     const content = this.#content(node);
     if (content instanceof Later || content instanceof Failed) return content;
     // Chunks come as they are read.

@@ -54,6 +54,18 @@ export interface LazyMounts {
    * Ends all uses of `user`, or only that of `rootHash`. One that does not exist is no error. The last one of a repository ends its server.
    */
   release(repository: string, user: string, rootHash?: string): Promise<void>;
+  /**
+   * Notes from now on which files of a repository are opened, whoever opens them, until {@link LazyMounts.recorded} asks. A server that is killed
+   * forgets it.
+   */
+  record(repository: string): Promise<void>;
+  /** Ends {@link LazyMounts.record}. @returns the files of a revision that were opened, by their paths below its root, in no order */
+  recorded(repository: string, rootHash: string): Promise<readonly string[]>;
+  /**
+   * Has files of a pinned revision fetched that will be wanted soon, by their paths below its root; of those in chunks, the first. Returns before they
+   * are there. Paths that lead to no file are passed over; what cannot be fetched is told in the server's log.
+   */
+  prefetch(repository: string, rootHash: string, paths: readonly string[]): Promise<void>;
   /** The uses of a repository; none when no server runs. Starts nothing. */
   uses(repository: string): Promise<LazyMountUse[]>;
 }

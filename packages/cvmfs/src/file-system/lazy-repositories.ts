@@ -7,7 +7,7 @@ import type { RepositoryConfiguration } from '../configuration/configuration.js'
 import { KeeperClient } from './keeper-client.js';
 import { defaultRuntimeDirectory, KeeperPaths } from './keeper-paths.js';
 import type { LazyMount, LazyMountRequest, LazyMounts, LazyMountUse } from './lazy-mount.js';
-import type { KeeperStart } from './messages.js';
+import type { FileRequest, KeeperStart } from './messages.js';
 
 export interface LazyRepositoriesOptions {
   /** How a repository is reached; asked for each call. What a running server was started with stays. */
@@ -51,6 +51,23 @@ export class LazyRepositories implements LazyMounts {
   async uses(repository: string): Promise<LazyMountUse[]> {
     using keeper = await KeeperClient.find(this.#paths(repository));
     return [...((await keeper?.ask({ kind: 'uses' })) ?? [])];
+  }
+
+  async record(repository: string): Promise<void> {
+    await this.#askForFiles(repository, { kind: 'record' });
+  }
+
+  async recorded(repository: string, rootHash: string): Promise<readonly string[]> {
+    return this.#askForFiles(repository, { kind: 'recorded', rootHash });
+  }
+
+  async prefetch(repository: string, rootHash: string, paths: readonly string[]): Promise<void> {
+    await this.#askForFiles(repository, { kind: 'prefetch', rootHash, paths });
+  }
+
+  async #askForFiles(repository: string, request: FileRequest): Promise<readonly string[]> {
+    using keeper = await KeeperClient.find(this.#paths(repository));
+    return (await keeper?.askForFiles(request)) ?? [];
   }
 
   #paths(repository: string): KeeperPaths {

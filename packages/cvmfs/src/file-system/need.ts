@@ -13,6 +13,8 @@ export interface Need {
 export type Hint =
   /** A file that the kernel read itself was closed. */
   | { readonly kind: 'release'; readonly node: NodeNumber }
+  /** A file was opened while opens are recorded. */
+  | { readonly kind: 'opened'; readonly node: NodeNumber }
   /** Objects that will be wanted soon. */
   | { readonly kind: 'expect'; readonly objects: readonly ObjectReference[] };
 

@@ -68,6 +68,13 @@ export class NodeTable {
   }
 
   /** A copy of the bytes of a node's name. */
+  /** The names that lead to a node, from the root of the mount. */
+  path(node: NodeNumber): Buffer[] {
+    const names: Buffer[] = [];
+    for (let at = node; at !== FUSE_ROOT_NODE; at = this.parent(at)) names.unshift(this.name(at));
+    return names;
+  }
+
   name(node: NodeNumber): Buffer {
     const start = this.#word(node, 1);
     const name = this.#names.subarray(start + 1, start + 1 + (this.#names[start] ?? 0));

@@ -18,6 +18,8 @@ export interface QueueThreadStart {
   readonly limits: Partial<RepositoryLimits> | undefined;
   readonly linkVariables: Readonly<Record<string, string>> | undefined;
   readonly passthroughFrom: number | undefined;
+  /** See `LazyFileSystemOptions.recording`. */
+  readonly recording: Int32Array;
 }
 
 /** Serves a queue of the mount until it has gone. Nothing but messages leads out of this thread, and none is waited for. */
@@ -34,6 +36,7 @@ export function serveQueue(start: QueueThreadStart): void {
     local,
     passthroughFrom,
     hint: (hint: Hint) => port.postMessage(hint),
+    recording: start.recording,
   });
   serveFuseQueue(sys, { device, fileSystem, generation, tell: (message) => port.postMessage(message) });
 }

@@ -1,8 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { fromErrorRecord, StoreError } from '@layerstore/core';
-import { serverDescriptors, type ServerAnswer, type ServerRequest } from './messages.js';
-import type { PinnedRevision } from './need.js';
+import { serverDescriptors, type ServerAnswer, type ServerRequest, type ServerValue } from './messages.js';
 
 const serverScript = fileURLToPath(new URL('../../dist/workers/cvmfs-file-server.js', import.meta.url));
 
@@ -10,7 +9,7 @@ const serverScript = fileURLToPath(new URL('../../dist/workers/cvmfs-file-server
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 interface Waiting {
-  readonly resolve: (value: PinnedRevision | undefined) => void;
+  readonly resolve: (value: ServerValue) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -45,7 +44,7 @@ export class ServerProcess {
   }
 
   /** @throws StoreError what the server answers; ERR_CLOSED when it is killed meanwhile */
-  ask(request: Unnumbered<ServerRequest>): Promise<PinnedRevision | undefined> {
+  ask(request: Unnumbered<ServerRequest>): Promise<ServerValue> {
     this.#last += 1;
     const id = this.#last;
     return new Promise((resolve, reject) => {

@@ -4,12 +4,11 @@
 import { toErrorRecord } from '@layerstore/core';
 import { FileServer } from '../file-system/file-server.js';
 import { fileLogger } from '../file-system/log-file.js';
-import type { ServerAnswer, ServerRequest } from '../file-system/messages.js';
-import type { PinnedRevision } from '../file-system/need.js';
+import type { ServerAnswer, ServerRequest, ServerValue } from '../file-system/messages.js';
 
 let server: FileServer | undefined;
 
-async function perform(request: ServerRequest): Promise<PinnedRevision | undefined> {
+async function perform(request: ServerRequest): Promise<ServerValue> {
   if (request.kind === 'start') {
     const logger = fileLogger(request.start.logFile, request.start.configuration.name);
     server = await FileServer.start(request.start, logger, (error) => {
@@ -30,6 +29,14 @@ async function perform(request: ServerRequest): Promise<PinnedRevision | undefin
       return undefined;
     case 'unpin':
       server.unpin(request.rootHash);
+      return undefined;
+    case 'record':
+      server.record();
+      return undefined;
+    case 'recorded':
+      return server.recorded(request.rootHash);
+    case 'prefetch':
+      server.prefetch(request.rootHash, request.paths);
       return undefined;
   }
 }

@@ -20,7 +20,7 @@ export interface PinnedRepository {
   readonly revision?: string;
 }
 
-/** Which files of a layer are wanted before anybody asks for them: relative paths below the repository's root. */
+/** Files by their paths below the root of their repository. */
 export type AccessedFiles = readonly string[];
 
 export interface LayerSource {
@@ -40,6 +40,12 @@ export interface LayerSource {
    * the kernel has let go of it.
    */
   release(repository: string, user: string): Promise<void>;
+  /** Notes from now on which files of a repository are opened; absent where nobody tells. */
+  record?(repository: string): Promise<void>;
+  /** Ends {@link record}. @returns the files of a revision that were opened */
+  recorded?(repository: string, revision: string): Promise<AccessedFiles>;
+  /** Has files of a pinned revision fetched that will be wanted soon. Returns before they are there; a hint. */
+  prefetch?(repository: string, revision: string, files: AccessedFiles): Promise<void>;
 }
 
 /** As the option `cvmfsMountMethod` names them. */

@@ -8,6 +8,7 @@ import type { RestackingDriver } from '../restacking.js';
 import { ExternalSource } from './external-source.js';
 import { InternalSource } from './internal-source.js';
 import type { LayerSource } from './layer-source.js';
+import { RecordedStarts } from './recorded-starts.js';
 import { RepositoryKeys } from './repository-keys.js';
 import { RepositoryLayers } from './repository-layers.js';
 import { ThinDriver } from './thin-driver.js';
@@ -41,6 +42,8 @@ export async function openThin(
     driver,
     source,
     thin: new ThinLayers(driver.state),
+    starts: new RecordedStarts(driver.state),
+    logger: options.logger,
     uses: new ViewUses({
       state: driver.state,
       home: driver.home,

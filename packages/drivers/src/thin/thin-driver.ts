@@ -4,7 +4,7 @@
  * The home stays the driver's own; a thin layer is a layer with one file in it. What changes is the view of whatever lies above: there
  * the thin layer is replaced by the directories that it names. A stack without thin layers is left to the driver.
  */
-import { StoreError, randomId, type IdMaps, type LayerId } from '@layerstore/core';
+import { StoreError, randomId, type IdMaps, type LayerId, type Logger } from '@layerstore/core';
 import type { DiffSource, LayerTree } from '@layerstore/archive';
 import type { MountPlan } from '@layerstore/linux';
 import type {
@@ -20,6 +20,8 @@ import type {
 import { nothingHeld } from '../home/held.js';
 import type { ForeignLayer, PlacedLayer, RestackingDriver } from '../restacking.js';
 import type { LayerSource } from './layer-source.js';
+import type { RecordedStarts } from './recorded-starts.js';
+import { ReadFiles, type StartRecorder, type StartRecording } from './start-recording.js';
 import type { OpenLayer, RepositoryLayers } from './repository-layers.js';
 import type { ThinFile } from './thin-file.js';
 import type { ThinLayers } from './thin-layers.js';
@@ -32,9 +34,11 @@ export interface ThinDriverParts {
   readonly thin: ThinLayers;
   readonly uses: ViewUses;
   readonly repositoryLayers: RepositoryLayers;
+  readonly starts: RecordedStarts;
+  readonly logger: Logger | undefined;
 }
 
-export class ThinDriver implements GraphDriver {
+export class ThinDriver implements GraphDriver, StartRecorder {
   readonly name: string;
   readonly home: string;
   readonly state: string;
@@ -68,6 +72,7 @@ export class ThinDriver implements GraphDriver {
   async remove(id: LayerId): Promise<void> {
     await this.#driver.remove(id);
     this.parts.thin.unmark(id);
+    this.parts.starts.forget(id);
     await this.parts.uses.forget(id);
   }
 
@@ -121,6 +126,7 @@ export class ThinDriver implements GraphDriver {
     this.#refuseDepth(stack, id);
     const { uses } = this.parts;
     const open = await uses.begin(id, stack.repositories, use);
+    await this.#fetchAhead(id, open);
     try {
       return await this.#driver.planOver(id, await this.#lowers(stack, open), planOptions, 'made');
     } catch (error) {
@@ -174,11 +180,50 @@ export class ThinDriver implements GraphDriver {
     return { [Symbol.asyncDispose]: () => this.parts.uses.end(id, name) };
   }
 
+  async recordStart(id: LayerId): Promise<StartRecording> {
+    const { source, uses, starts } = this.parts;
+    const stack = await this.#stackUnder(id);
+    const [below] = await this.#driver.layersUnder(id);
+    const open = uses.opened(id);
+    if (stack.repositories.length === 0 || below === undefined || open === undefined) {
+      throw new StoreError('ERR_NOT_SUPPORTED', 'nothing of a repository is shown: there is no start to record', {
+        subject: id,
+        hint: 'record the start of a thin image',
+      });
+    }
+    const files = await ReadFiles.record(source, open, id);
+    const entries = stack.layers.flatMap((layer) => (layer.kind === 'own' ? [] : [layer.entry]));
+    return {
+      finish: async () => {
+        const lists = await files.end(entries);
+        starts.write(below.id, lists);
+        return Object.values(lists).reduce((sum, paths) => sum + paths.length, 0);
+      },
+    };
+  }
+
   async cleanup(): Promise<void> {
     await this.#driver.cleanup();
     await this.parts.uses.sweep();
     const layers = new Set(await this.#driver.list());
     this.parts.thin.keepOnly((id) => layers.has(id));
+    this.parts.starts.keepOnly((id) => layers.has(id));
+  }
+
+  /** A start that was recorded is a hint: what goes wrong with it is told, and hinders nobody. */
+  async #fetchAhead(id: LayerId, open: OpenRepositories): Promise<void> {
+    const { source, starts, logger } = this.parts;
+    const [below] = await this.#driver.layersUnder(id);
+    if (below === undefined || source.prefetch === undefined) return;
+    for (const [repository, files] of Object.entries(starts.read(below.id))) {
+      const revision = open.get(repository)?.revision;
+      if (revision === undefined || files.length === 0) continue;
+      try {
+        await source.prefetch(repository, revision, files);
+      } catch (error) {
+        logger?.warn({ id, repository, error }, 'the recorded files of a start are not fetched ahead');
+      }
+    }
   }
 
   async #stackUnder(id: LayerId): Promise<ExpandedStack> {

@@ -1,4 +1,6 @@
+import type { RunOptions } from '../containers/run.js';
 import type { StoreContext } from '../context.js';
+import type { RecordedStart } from '../thin/record-start.js';
 import type {
   HistoryEntry,
   ImageDetails,
@@ -116,5 +118,14 @@ export class Images {
   async save(names: readonly string[], target: Target, options: SaveOptions): Promise<{ size: number }> {
     const { saveImages } = await import('./save.js');
     return saveImages(this.context, names, target, options);
+  }
+
+  /**
+   * Runs a program on a thin image and keeps the list of what it read from repositories: later starts have that fetched ahead.
+   * @throws StoreError ERR_IMAGE_NOT_FOUND, ERR_NOT_SUPPORTED for an image that is not thin, ERR_NEEDS_ROOT
+   */
+  async recordStart(image: string, command: readonly string[], options: RunOptions = {}): Promise<RecordedStart> {
+    const { recordStart } = await import('../thin/record-start.js');
+    return recordStart(this.context, image, command, options);
   }
 }

@@ -44,6 +44,18 @@ class NativeRepositories implements LayerSource {
     await mounts.release(repository, user);
   }
 
+  async record(repository: string): Promise<void> {
+    await (await this.#mounts()).record(repository);
+  }
+
+  async recorded(repository: string, revision: string): Promise<readonly string[]> {
+    return (await this.#mounts()).recorded(repository, revision);
+  }
+
+  async prefetch(repository: string, revision: string, files: readonly string[]): Promise<void> {
+    await (await this.#mounts()).prefetch(repository, revision, files);
+  }
+
   async #mounts(): Promise<LazyMounts> {
     const { LazyRepositories, readConfiguration } = await this.#loaded();
     return new LazyRepositories({
