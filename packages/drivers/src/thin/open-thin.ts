@@ -3,6 +3,7 @@ import { StoreError } from '@layerstore/core';
 import { aufsWork } from '../aufs/aufs-work.js';
 import { openAufs } from '../aufs/open-aufs.js';
 import type { DriverOptions } from '../driver-options.js';
+import { treeWork } from '../home/tree-work.js';
 import { openOverlay2 } from '../overlay2/open-overlay2.js';
 import type { RestackingDriver } from '../restacking.js';
 import { ExternalSource } from './external-source.js';
@@ -51,7 +52,11 @@ export async function openThin(
       isMounted: (id) => options.mounter.isMounted(driver.mountPoint(id)),
       exists: (id) => driver.exists(id),
     }),
-    repositoryLayers: new RepositoryLayers({ state: driver.state, work: aufsWork(options.workers) }),
+    repositoryLayers: new RepositoryLayers({
+      state: driver.state,
+      work: aufsWork(options.workers),
+      trees: treeWork(options.workers),
+    }),
   });
 }
 

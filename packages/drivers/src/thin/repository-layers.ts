@@ -17,6 +17,9 @@ import { readMarkerList, writeMarkerList, type AufsMarkerList } from '@layerstor
 import { fromSystemError, StoreError } from '@layerstore/core';
 import { hasErrno, nativeSyscalls } from '@layerstore/linux';
 import type { AufsWork } from '../aufs/aufs-work.js';
+import { isMountedFrom } from '../aufs/mounts-over.js';
+import { listOptional } from '../home/optional-file.js';
+import type { TreeWork } from '../home/tree-work.js';
 import type { ForeignLayer } from '../restacking.js';
 import type { PinnedRepository } from './layer-source.js';
 import type { ThinEntry } from './thin-file.js';
@@ -25,6 +28,7 @@ export interface RepositoryLayerParts {
   /** The home's directory for what is layerstore's own. */
   readonly state: string;
   readonly work: Pick<AufsWork, 'shadows'>;
+  readonly trees: Pick<TreeWork, 'remove'>;
 }
 
 /** A repository layer that can be read. */
@@ -58,6 +62,28 @@ export class RepositoryLayers {
       identity,
       hidesAllBelow: isAufs ? isOpaqueRoot(marked) : hasOpaqueAttribute(path),
     };
+  }
+
+  /**
+   * Deletes what was noted of layers that no thin layer names any more. Nothing is asked where nothing was noted.
+   * @param named URLs; when it fails, everything is kept
+   */
+  async sweep(named: () => Promise<ReadonlySet<string>>): Promise<void> {
+    const directory = join(this.parts.state, 'thin', 'layers');
+    const noted = listOptional(directory).map(({ name }) => name);
+    if (noted.length === 0) return;
+    let known: Set<string>;
+    try {
+      known = new Set([...(await named())].map(hashOf));
+    } catch (error) {
+      // A damaged layer is told to whoever uses it; it must not keep the home from being opened.
+      if (StoreError.is(error)) return;
+      throw error;
+    }
+    for (const name of noted) {
+      const path = join(directory, name);
+      if (!known.has(name) && !isMountedFrom(path)) await this.parts.trees.remove(path);
+    }
   }
 
   async #markers({

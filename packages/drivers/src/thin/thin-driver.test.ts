@@ -19,6 +19,7 @@ import type { GraphDriver } from '../driver.js';
 import { layerDiffs } from '../layer-diffs.js';
 import { openDriver } from '../registry.js';
 import { LayerViews } from '../views/layer-views.js';
+import { recordsStarts } from './start-recording.js';
 import { opaque, TestRepository, thinJson, whiteout, writeLayer, type ListedLayer } from './testing/test-repository.js';
 
 const [thin, second, middle, box] = ['thin', 'second', 'middle', 'box'].map((name) => parseLayerId(name)) as [
@@ -339,6 +340,31 @@ describe.skipIf(process.geteuid?.() !== 0).each(ways)('thin images over %s by %s
     expect(uses()).toEqual([box]);
     await views.remove(box);
     expect(uses()).toEqual([]);
+  });
+
+  test('an open forgets what was noted of layers that no thin layer names any more', async () => {
+    await makeThin(thin, [
+      repository.publish('base', { 'd/file': '1' }),
+      repository.publish('top', { 'd/.wh.file': '' }),
+    ]);
+    await driver.createReadWrite(box, { parent: thin });
+    await shown(box);
+    const notes = (): string[] => readdirSync(join(home, '.layerstore', 'thin', 'layers'));
+    await open();
+    expect(notes()).toHaveLength(2);
+    for (const id of [box, thin]) await driver.remove(id);
+    await open();
+    expect(notes()).toEqual([]);
+  });
+
+  test('a start is not recorded where nobody tells what is read', async () => {
+    await makeThin(thin, [repository.publish('base', { file: '1' })]);
+    await driver.createReadWrite(box, { parent: thin });
+    await using _lease = await views.lease(box);
+    expect(recordsStarts(driver)).toBe(true);
+    if (!recordsStarts(driver)) return;
+    await expect(driver.recordStart(box)).rejects.toMatchObject({ code: 'ERR_NOT_SUPPORTED' });
+    await expect(driver.recordStart(thin)).rejects.toMatchObject({ code: 'ERR_NOT_SUPPORTED', subject: thin });
   });
 
   test('without the options of thin images a thin layer is an ordinary one', async () => {

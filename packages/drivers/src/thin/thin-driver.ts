@@ -66,7 +66,9 @@ export class ThinDriver implements GraphDriver, StartRecorder {
   }
 
   async restore(id: LayerId, options?: CreateReadWriteOptions): Promise<void> {
+    const isNew = !(await this.#driver.exists(id));
     await this.#driver.restore(id, options);
+    if (isNew) this.parts.thin.markWritable(id);
   }
 
   async remove(id: LayerId): Promise<void> {
@@ -208,6 +210,14 @@ export class ThinDriver implements GraphDriver, StartRecorder {
     const layers = new Set(await this.#driver.list());
     this.parts.thin.keepOnly((id) => layers.has(id));
     this.parts.starts.keepOnly((id) => layers.has(id));
+    await this.parts.repositoryLayers.sweep(() => this.#namedLayers(layers));
+  }
+
+  /** The URLs in all thin layers of the home. @throws StoreError of a thin layer that cannot be read */
+  async #namedLayers(ids: Iterable<LayerId>): Promise<ReadonlySet<string>> {
+    const urls = new Set<string>();
+    for (const id of ids) for (const { url } of (await this.#thinFile(id))?.entries ?? []) urls.add(url);
+    return urls;
   }
 
   /** A start that was recorded is a hint: what goes wrong with it is told, and hinders nobody. */

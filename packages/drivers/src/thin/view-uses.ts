@@ -120,6 +120,9 @@ export class ViewUses {
       await this.#release(name);
       lock.remove();
     }
+    for (const { name } of listOptional(this.#locks)) {
+      if (this.#read(name) === undefined) (await FileLock.tryAcquire(this.#lockOf(name)))?.remove();
+    }
   }
 
   /** Repositories that are open for views, sorted. */

@@ -31,7 +31,7 @@ export function define(command: Command, session: Session): void {
           ...(options.env === undefined ? {} : { environment: parsePairs('--env', options.env) }),
           ...(options.workdir === undefined ? {} : { workingDirectory: options.workdir }),
         });
-        session.note(`recorded ${files} files`);
+        session.note(`recorded ${files} ${files === 1 ? 'file' : 'files'}`);
         return exitCode;
       });
     });
