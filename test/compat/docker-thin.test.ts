@@ -121,7 +121,7 @@ describe.skipIf(!hasDockerd).each(['overlay2', 'aufs'])(
       docker('cp', file, 'planted:/thin.json');
       const refused = ours.engine.run('commit', 'planted', 'planted:1');
       expect(refused.code).toBe(1);
-    expect(refused.stderr).toContain('has written a thin.json');
+      expect(refused.stderr).toContain('has written a thin.json');
       docker('rm', 'planted');
     });
 

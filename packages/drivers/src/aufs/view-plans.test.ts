@@ -46,7 +46,6 @@ describe.skipIf(process.geteuid?.() !== 0)('plans for a kernel with aufs (needs 
       forms,
       shadows,
       shaded: new ShadedPlans({ home, shadows, shortNames: new ShortNames(home.state) }),
-      shortNames: new ShortNames(home.state),
       work,
       overlayOptions: [],
       aufsOptions: ['dirperm1'],

@@ -101,7 +101,7 @@ describe.skipIf(process.geteuid?.() !== 0)('repositories by an installed client 
   ])('of a program that %s are not counted as in use', async (_what, line, code, text) => {
     standIn(line);
     await expect(views.get(box)).rejects.toThrow(
-      expect.objectContaining({ code, message: expect.stringContaining(text) }),
+      expect.objectContaining({ code, message: expect.stringContaining(text) as string }),
     );
     expect(readdirSync(place('users'))).toEqual([]);
     standIn(`mount --bind "${join(directory, 'mounts')}/$3" "$4"`);

@@ -40,13 +40,19 @@ export interface LayerSource {
    * the kernel has let go of it.
    */
   release(repository: string, user: string): Promise<void>;
-  /** Notes from now on which files of a repository are opened; absent where nobody tells. */
-  record?(repository: string): Promise<void>;
-  /** Ends {@link record}. @returns the files of a revision that were opened */
-  recorded?(repository: string, revision: string): Promise<AccessedFiles>;
-  /** Has files of a pinned revision fetched that will be wanted soon. Returns before they are there; a hint. */
-  prefetch?(repository: string, revision: string, files: AccessedFiles): Promise<void>;
+  /** Absent where nobody tells what is read. */
+  readonly recorder?: AccessRecorder;
 }
 
 /** As the option `cvmfsMountMethod` names them. */
 export type MountMethodName = 'native' | 'external' | 'internal';
+
+/** What is read of repositories, and what will be. */
+export interface AccessRecorder {
+  /** Notes from now on which files of a repository are opened. */
+  record(repository: string): Promise<void>;
+  /** Ends {@link record}. @returns the files of a revision that were opened */
+  recorded(repository: string, revision: string): Promise<AccessedFiles>;
+  /** Has files of a pinned revision fetched that will be wanted soon. Returns before they are there; a hint. */
+  prefetch(repository: string, revision: string, files: AccessedFiles): Promise<void>;
+}

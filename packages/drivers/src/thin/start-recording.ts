@@ -1,6 +1,6 @@
 import { StoreError, type LayerId } from '@layerstore/core';
 import type { GraphDriver } from '../driver.js';
-import type { AccessedFiles, LayerSource } from './layer-source.js';
+import type { AccessedFiles, AccessRecorder, LayerSource } from './layer-source.js';
 import type { ThinEntry } from './thin-file.js';
 import type { OpenRepositories } from './view-uses.js';
 
@@ -25,20 +25,20 @@ export function recordsStarts(driver: GraphDriver): driver is GraphDriver & Star
 /** What is read of a view's repositories while it is recorded. */
 export class ReadFiles {
   private constructor(
-    private readonly source: Required<Pick<LayerSource, 'recorded'>>,
+    private readonly recorder: AccessRecorder,
     private readonly open: OpenRepositories,
   ) {}
 
   static async record(source: LayerSource, open: OpenRepositories, subject: LayerId): Promise<ReadFiles> {
-    const { record, recorded } = source;
-    if (record === undefined || recorded === undefined) {
+    const { recorder } = source;
+    if (recorder === undefined) {
       throw new StoreError('ERR_NOT_SUPPORTED', `cvmfsMountMethod=${source.method} does not tell what is read`, {
         subject,
         hint: 'leave the option out: layerstore has a client of its own',
       });
     }
-    for (const repository of open.keys()) await record.call(source, repository);
-    return new ReadFiles({ recorded: recorded.bind(source) }, open);
+    for (const repository of open.keys()) await recorder.record(repository);
+    return new ReadFiles(recorder, open);
   }
 
   /** @param entries the layers that the view shows: what others read elsewhere in the repository is left out */
@@ -47,7 +47,7 @@ export class ReadFiles {
     for (const [repository, { revision }] of this.open) {
       if (revision === undefined) continue;
       const layers = entries.filter((entry) => entry.repository === repository).map(({ path }) => `${path}/`);
-      const paths = await this.source.recorded(repository, revision);
+      const paths = await this.recorder.recorded(repository, revision);
       lists[repository] = paths.filter((path) => layers.some((layer) => path.startsWith(layer))).sort();
     }
     return lists;

@@ -20,7 +20,15 @@ import { layerDiffs } from '../layer-diffs.js';
 import { openDriver } from '../registry.js';
 import { LayerViews } from '../views/layer-views.js';
 import { recordsStarts } from './start-recording.js';
-import { opaque, TestRepository, thinJson, whiteout, writeLayer, type ListedLayer } from './testing/test-repository.js';
+import {
+  opaque,
+  TestRepository,
+  type LayerContent,
+  thinJson,
+  whiteout,
+  writeLayer,
+  type ListedLayer,
+} from './testing/test-repository.js';
 
 const [thin, second, middle, box] = ['thin', 'second', 'middle', 'box'].map((name) => parseLayerId(name)) as [
   LayerId,
@@ -166,7 +174,8 @@ describe.skipIf(process.geteuid?.() !== 0).each(ways)('thin images over %s by %s
         await makeThin(thin, [repository.publish('top', deletions[form])], middle);
         await driver.createReadWrite(box, { parent: thin });
         expect(await files(box)).toEqual(expected);
-        const root = form === 'as files' ? { '.wh..wh..opq': '', 'file-only': '1' } : { 'file-only': '1', '/': opaque };
+        const root: LayerContent =
+          form === 'as files' ? { '.wh..wh..opq': '', 'file-only': '1' } : { 'file-only': '1', '/': opaque };
         await makeThin(second, [repository.publish(`root ${form}`, root)], thin);
         const other = parseLayerId('other');
         await driver.createReadWrite(other, { parent: second });
@@ -307,8 +316,7 @@ describe.skipIf(process.geteuid?.() !== 0).each(ways)('thin images over %s by %s
     await makeThin(thin, layers.slice(0, -1));
     await makeThin(second, layers, thin);
     await driver.createReadWrite(box, { parent: second });
-    const { '/shared': _shared, ...left } = await files(box);
-    expect(Object.keys(left)).toHaveLength(2);
+    expect(Object.keys(await files(box)).filter((path) => path.includes('file'))).toHaveLength(2);
     const deeper = parseLayerId('deeper');
     await make(middle, thin, (path) => writeLayer(path, { file: '1' }));
     await expect(makeThin(deeper, layers, middle)).rejects.toMatchObject({ code: 'ERR_MAX_DEPTH', subject: deeper });

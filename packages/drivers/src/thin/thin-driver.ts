@@ -224,12 +224,12 @@ export class ThinDriver implements GraphDriver, StartRecorder {
   async #fetchAhead(id: LayerId, open: OpenRepositories): Promise<void> {
     const { source, starts, logger } = this.parts;
     const [below] = await this.#driver.layersUnder(id);
-    if (below === undefined || source.prefetch === undefined) return;
+    if (below === undefined || source.recorder === undefined) return;
     for (const [repository, files] of Object.entries(starts.read(below.id))) {
       const revision = open.get(repository)?.revision;
       if (revision === undefined || files.length === 0) continue;
       try {
-        await source.prefetch(repository, revision, files);
+        await source.recorder.prefetch(repository, revision, files);
       } catch (error) {
         logger?.warn({ id, repository, error }, 'the recorded files of a start are not fetched ahead');
       }
@@ -313,8 +313,9 @@ function withLowers(plan: MountPlan, own: string, lowers: readonly LayerTree[]):
   const below = lowers.map(({ path }) => path);
   switch (plan.kind) {
     case 'overlay': {
-      const { short: _short, ...rest } = plan;
-      return { ...rest, lowers: plan.upper === undefined ? [own, ...below] : below };
+      const { upper, options } = plan;
+      const stack = upper === undefined ? [own, ...below] : below;
+      return { kind: 'overlay', lowers: stack, ...(upper === undefined ? {} : { upper }), options };
     }
     case 'aufs':
       return { ...plan, branches: [own, ...below] };

@@ -127,7 +127,6 @@ function repositoryFault(name: string): string | undefined {
 
 /** A path that names a directory below the repository's root, whatever is done with it. */
 function pathFault(path: string): string | undefined {
-  // eslint-disable-next-line no-control-regex -- they are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(path)) return 'its path holds control characters';
   const parts = path.split('/');
   if (parts.some((part) => part === '')) return 'its path has empty parts';

@@ -1,5 +1,12 @@
 import { StoreError, type Logger } from '@layerstore/core';
-import type { LayerSource, PinnedRepository, RepositoryRequest, ThinSettings } from '@layerstore/drivers';
+import type {
+  AccessRecorder,
+  LayerSource,
+  PinnedRepository,
+  RepositoryRequest,
+  ThinSettings,
+} from '@layerstore/drivers';
+import type * as cvmfs from '@layerstore/cvmfs';
 import type { LazyMounts, RepositoryConfiguration, RevisionChoice } from '@layerstore/cvmfs';
 
 /**
@@ -11,10 +18,15 @@ export function nativeRepositories(logger?: Logger): (settings: ThinSettings) =>
 }
 
 /** The client is loaded when the first thin image is shown. */
-type Client = typeof import('@layerstore/cvmfs');
+type Client = typeof cvmfs;
 
 class NativeRepositories implements LayerSource {
   readonly method = 'native';
+  readonly recorder: AccessRecorder = {
+    record: async (repository) => (await this.#mounts()).record(repository),
+    recorded: async (repository, revision) => (await this.#mounts()).recorded(repository, revision),
+    prefetch: async (repository, revision, files) => (await this.#mounts()).prefetch(repository, revision, files),
+  };
   #client: Promise<Client> | undefined;
 
   constructor(
@@ -42,18 +54,6 @@ class NativeRepositories implements LayerSource {
   async release(repository: string, user: string): Promise<void> {
     const mounts = await this.#mounts();
     await mounts.release(repository, user);
-  }
-
-  async record(repository: string): Promise<void> {
-    await (await this.#mounts()).record(repository);
-  }
-
-  async recorded(repository: string, revision: string): Promise<readonly string[]> {
-    return (await this.#mounts()).recorded(repository, revision);
-  }
-
-  async prefetch(repository: string, revision: string, files: readonly string[]): Promise<void> {
-    await (await this.#mounts()).prefetch(repository, revision, files);
   }
 
   async #mounts(): Promise<LazyMounts> {
