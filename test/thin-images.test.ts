@@ -7,7 +7,7 @@ import { CommandLine } from './support/command.js';
 import { CvmfsFixture } from './support/cvmfs-fixture.js';
 import { makeDockerArchive, sha256, type TestImage } from './support/image.js';
 import { isRoot, mountsBelow, Scratch } from './support/scratch.js';
-import { ingestedLayer, makeThinImage, ThrottledRepository } from './support/thin-image.js';
+import { ingestedLayer, makeThinImage, thinLayer, ThrottledRepository } from './support/thin-image.js';
 
 const large = CvmfsFixture.expected('manifest.json').find(({ path }) => path === `/${ingestedLayer}/usr/large`)?.sha256;
 
@@ -163,6 +163,26 @@ describe.skipIf(!isRoot).each(['overlay2', 'aufs'])('thin images in a root with 
     run('rmi', 'thin:1');
     expect(readdirSync(starts)).toEqual([]);
     run('load', '-i', image.path);
+  });
+
+  test('what is mounted keeps its revision when the repository moves on, and is compared with that; the next has the new one', () => {
+    const wide = makeDockerArchive(scratch.file('wide'), [thinLayer(['wide'])], { reference: 'wide:1' });
+    const at = (tag: string): string[] => [...repository.options('pinned', tag), '--driver', driver];
+    const command = (tag: string, ...args: readonly string[]): string => layerstore.succeed(...at(tag), ...args);
+    const sizeIn = (path: string): number => statSync(join(path, 'e002')).size;
+    command('second', 'load', '-i', wide.path);
+    for (const name of ['old', 'new']) command('second', 'create', 'wide:1', '--name', name);
+    const old = command('second', 'mount', 'old').trim();
+    const next = command('third', 'mount', 'new').trim();
+    expect([sizeIn(old), sizeIn(next)]).toEqual([2, 15]);
+    expect(command('third', 'diff', 'old')).toBe('');
+    expect(command('third', 'mount', 'old').trim()).toBe(old);
+    expect(sizeIn(old)).toBe(2);
+    for (const name of ['old', 'old', 'new']) command('third', 'unmount', name);
+    expect(uses()).toEqual([]);
+    expect(sizeIn(command('third', 'mount', 'old').trim())).toBe(15);
+    command('third', 'unmount', 'old');
+    for (const name of ['old', 'new']) command('third', 'rm', name);
   });
 
   test('without the options, thin images are ordinary ones', () => {

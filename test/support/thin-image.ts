@@ -42,13 +42,17 @@ export class ThrottledRepository implements AsyncDisposable {
     writeFileSync(join(this.directory, 'control'), 'cut');
   }
 
-  /** Storage options of a driver that reads this repository, with a cache of its own. */
-  options(cache: string): string[] {
+  /**
+   * Storage options of a driver that reads this repository, with a cache of its own.
+   * @param tag the revision that counts as the newest; again with another one, it has moved on
+   */
+  options(cache: string, tag?: string): string[] {
     const file = join(this.directory, `${cache}.json`);
     const repository = {
       servers: [`http://127.0.0.1:${this.port}/${CvmfsFixture.repository}`],
       keys: [CvmfsFixture.keyFile],
       cacheDirectory: join(this.directory, cache),
+      ...(tag === undefined ? {} : { tag }),
       network: { retries: 0, firstPause: 1, timeout: 2000, directTimeout: 2000 },
     };
     writeFileSync(file, JSON.stringify({ repositories: { [CvmfsFixture.repository]: repository } }));
