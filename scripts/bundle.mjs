@@ -66,6 +66,19 @@ const ourPackages = (kind) => ({
   },
 });
 
+/**
+ * Makes rollup take a module whole that is loaded by a path of its own: of one whose names it sees taken apart (`const { f } = await import(...)`) it
+ * forgets these calls when it looks with what arguments functions are called, and takes a parameter for a constant that is none.
+ */
+const wholeImports = {
+  name: 'whole-imports',
+  transform(code, id) {
+    if (!id.startsWith(join(root, 'packages/'))) return null;
+    const whole = code.replace(/\bimport\(('|")(\.[^'"]+)\1\)/g, 'import($1$2$1).then((all) => all)');
+    return whole === code ? null : { code: whole, map: null };
+  },
+};
+
 /** The names that Node lets other modules import from a CommonJS module. */
 async function namesOf(path) {
   const names = Object.keys(await import(pathToFileURL(path)));
@@ -244,7 +257,7 @@ async function bundleCode() {
   const bundle = await rollup({
     input: { 'cli/main': join(compiled, 'main.js'), 'library/index': join(compiled, 'index.js'), ...workers },
     external: (id) => isNodeModule(id) || isInstalled(id),
-    plugins: [ourPackages('index.js'), foreignPackages],
+    plugins: [ourPackages('index.js'), foreignPackages, wholeImports],
     onwarn: refuseWarnings,
   });
   const { output } = await bundle.generate({
