@@ -33,6 +33,7 @@ export { writeDockerDiff, type DockerDiffOptions } from './diff/docker/write-doc
 export { writeDiff, writeTree } from './diff/write.js';
 export { copyTree, type CopyTreeOptions } from './tree/copy.js';
 export { linkView } from './tree/link-view.js';
+export { TreeFiles } from './tree/tree-files.js';
 export { FileGrowth } from './workers/growing-file.js';
 export type * from './workers/jobs.js';
 export { ArchiveWorkers, type ArchiveWorkersOptions, type RunJobOptions } from './workers/pool.js';

@@ -1,12 +1,12 @@
 /**
  * SQLite behind the few calls that the store makes: `node:sqlite` where this Node has it, `libsql` elsewhere.
  *
- * Both are synchronous. Parameters are strings, safe integers and null; both give rows as records.
+ * Both are synchronous. Parameters are strings, safe integers, bigints of 64 bits, bytes for blobs, and null; both give rows as records.
  */
 import { openEngine, type SqliteEngine } from './engines.js';
 import { translated } from './failures.js';
 
-export type SqlValue = string | number | null;
+export type SqlValue = string | number | bigint | Uint8Array | null;
 export type Row = Readonly<Record<string, unknown>>;
 
 export interface Statement {
