@@ -36,3 +36,15 @@ export { readContent } from './repository/read-content.js';
 export type * from './file-system/lazy-mount.js';
 export { LazyRepositories, type LazyRepositoriesOptions } from './file-system/lazy-repositories.js';
 export { isMountedOn, mountOnDirectory, unmountDirectory } from './file-system/mount-directory.js';
+export { initRepository, type InitRepositoryOptions } from './publish/init-repository.js';
+export { layerDirectory } from './publish/layer-path.js';
+export {
+  publishLayers,
+  type LayerSource,
+  type LayerToPublish,
+  type PublishLayersOptions,
+} from './publish/publish-layers.js';
+export type { PublishedRevision } from './publish/publish-revision.js';
+export { PublisherKeys } from './publish/publisher-keys.js';
+export { renewWhitelist, WHITELIST_DAYS } from './publish/renew-whitelist.js';
+export type { NewTag } from './publish/update-history.js';

@@ -26,17 +26,14 @@ export interface StoredObject {
 export class ObjectStage {
   readonly #staged = new Map<string, string>();
   readonly #directory: string;
-  /** Bytes that were added to the repository, compressed. */
+  /** What the repository had not, catalogs included, and its bytes after compression. */
+  writtenObjects = 0;
   writtenBytes = 0;
 
   /** The directory must be locked and swept. */
   constructor(private readonly repository: RepositoryDirectory) {
     this.#directory = join(repository.staging, 'objects');
     mkdirSync(this.#directory, { mode: 0o700 });
-  }
-
-  get count(): number {
-    return this.#staged.size;
   }
 
   /** Compresses and stages a content, unless the repository has it. @throws StoreError ERR_NO_SPACE, ERR_IO */
@@ -52,6 +49,7 @@ export class ObjectStage {
         throw fromSystemError(error, staged);
       }
       this.#staged.set(path, staged);
+      this.writtenObjects += 1;
       this.writtenBytes += bytes.length;
     }
     return { hash, size: content.length };

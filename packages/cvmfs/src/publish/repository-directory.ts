@@ -57,6 +57,11 @@ export class RepositoryDirectory {
     });
   }
 
+  /** Nothing is made where nothing is. @throws StoreError ERR_NOT_FOUND */
+  requireRepository(): void {
+    this.#read(MANIFEST_FILE);
+  }
+
   /** Removes what an ended publication has left; only for who holds the lock. @throws StoreError ERR_IO, ERR_BUSY, ERR_NEEDS_ROOT */
   sweep(): void {
     try {

@@ -1,22 +1,23 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import type { ContentHash } from '../format/content-hash.js';
 import { parseManifest, type Manifest } from '../format/manifest.js';
-import { objectPath } from '../format/object-reference.js';
+import { objectPath, type ObjectReference } from '../format/object-reference.js';
 import { parseSignedText } from '../format/signed-text.js';
 import type { PublisherKeys } from '../publish/publisher-keys.js';
 import { Repository } from '../repository/repository.js';
 import { RepositoryServer } from './repository-server.js';
 import { TemporaryDirectory } from './temporary.js';
 
-export interface PublishedRepository extends AsyncDisposable {
+export interface PublishedRepositoryReader extends AsyncDisposable {
   readonly repository: Repository;
 }
 
 /** A client of a published repository, over HTTP and with a cache of its own. */
-export async function openPublished(directory: string, keys: PublisherKeys): Promise<PublishedRepository> {
+export async function openPublished(directory: string, keys: PublisherKeys): Promise<PublishedRepositoryReader> {
   const server = await RepositoryServer.start(directory, keys.repository);
   const cache = new TemporaryDirectory();
   const configuration = {
@@ -46,9 +47,13 @@ export function manifestOf(directory: string): Manifest {
 export const sqlite3 = {
   /** Path of an inflated copy beside the repository. */
   catalog(directory: string, hash: ContentHash): string {
-    const path = join(directory, '..', `${hash.hex}.catalog`);
-    writeFileSync(path, inflateSync(readFileSync(join(directory, objectPath({ kind: 'catalog', hash })))));
-    return path;
+    return inflated(directory, { kind: 'catalog', hash });
+  },
+  history(directory: string, hash: ContentHash): string {
+    return inflated(directory, { kind: 'history', hash });
+  },
+  sha1(bytes: Buffer): string {
+    return createHash('sha1').update(bytes).digest('hex');
   },
   rootCatalog(directory: string): string {
     return this.catalog(directory, manifestOf(directory).rootCatalog);
@@ -57,3 +62,9 @@ export const sqlite3 = {
     return execFileSync('sqlite3', [database, sql], { encoding: 'utf8' }).trim();
   },
 };
+
+function inflated(directory: string, object: Pick<ObjectReference, 'kind' | 'hash'>): string {
+  const path = join(directory, '..', `${object.hash.hex}.sqlite`);
+  writeFileSync(path, inflateSync(readFileSync(join(directory, objectPath(object)))));
+  return path;
+}
