@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { cvmfsVerbs } from './commands/cvmfs/catalogue.js';
-import { thinVerbs } from './commands/thin/catalogue.js';
 import { layerVerbs } from './commands/layer/catalogue.js';
+import { thinVerbs } from './commands/thin/catalogue.js';
 import type { Session } from './session.js';
 
 /** A file of `commands/`: adds description, arguments, options and action to its command. */

@@ -28,6 +28,9 @@ export type { ComparedLayer, HomeInfo, HomeLayer, HomeLayerDetails } from './hom
 export type { RecordedStart } from './thin/record-start.js';
 export { nativeRepositories } from './thin/native-repositories.js';
 export { credentialFiles } from './images/credential-files.js';
+export { makeThinImage, type MakeThinImageOptions, type MadeThinImage } from './thin/make-thin-image.js';
+export { publishArchive, type PublishArchiveOptions, type PublishedArchive } from './thin/publish-archive.js';
+export type { ThinDocument } from './thin/thin-document.js';
 export type { Source } from './source.js';
 export type { Target } from './target.js';
 export { version } from './version.js';

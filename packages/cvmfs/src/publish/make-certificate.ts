@@ -10,12 +10,12 @@ import {
   SubjectPublicKeyInfo,
   TBSCertificate,
   Validity,
+  Version,
 } from '@peculiar/asn1-x509';
 
 /** sha256WithRSAEncryption, whose parameters are NULL (RFC 4055, section 5). */
 const SHA256_WITH_RSA = new AlgorithmIdentifier({ algorithm: '1.2.840.113549.1.1.11', parameters: null });
 const COMMON_NAME = '2.5.4.3';
-const VERSION_3 = 2;
 const YEARS = 30;
 
 /**
@@ -29,7 +29,7 @@ export function makeCertificate(key: KeyObject, commonName: string, now: Date): 
   end.setUTCFullYear(end.getUTCFullYear() + YEARS);
   const name = nameOf(commonName);
   const tbsCertificate = new TBSCertificate({
-    version: VERSION_3,
+    version: Version.v3,
     serialNumber: serialNumber(),
     signature: SHA256_WITH_RSA,
     issuer: name,

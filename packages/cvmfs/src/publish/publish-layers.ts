@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { ArchiveWorkers, type BlobSource } from '@layerstore/archive';
+import type { ArchiveWorkers, BlobSource } from '@layerstore/archive';
 import { digestHex, fromSystemError, StoreError, type Digest } from '@layerstore/core';
 import { inPublishThread } from './publish-thread.js';
 import type { LayerTreeToPublish, PublishedRevision } from './publish-revision.js';

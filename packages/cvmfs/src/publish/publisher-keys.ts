@@ -6,7 +6,6 @@ import { fromSystemError, StoreError } from '@layerstore/core';
 import { hasErrno, writeFileDurably } from '@layerstore/linux';
 import { checkRepositoryName } from '../format/repository-name.js';
 import { parseMasterKey } from '../trust/verify-whitelist.js';
-import { makeCertificate } from './make-certificate.js';
 
 const KEY_BITS = 2048;
 const PRIVATE = 0o600;
@@ -48,6 +47,7 @@ export class PublisherKeys {
         hint: 'use these keys, or another directory; a repository whose keys are lost cannot be published again',
       });
     }
+    const { makeCertificate } = await import('./make-certificate.js');
     const [master, own] = await Promise.all([newKey(), newKey()]);
     writeFileDurably(keys.#path('masterkey'), pkcs8(master.privateKey), PRIVATE);
     writeFileDurably(keys.#path('pub'), master.publicKey.export({ type: 'spki', format: 'pem' }), PUBLIC);

@@ -92,7 +92,8 @@ export function seenEntries(tree: string): Map<string, SeenEntry> {
     else entries.set(path, seenEntry(absolute));
   }
   for (const path of opaque) {
-    const entry = entries.get(path)!;
+    const entry = entries.get(path);
+    if (entry === undefined) throw new Error(`a mark in no directory: ${path}`);
     const marks = { 'trusted.overlay.opaque': 'y', 'user.overlay.opaque': 'y' };
     entries.set(path, { ...entry, attributes: { ...entry.attributes, ...marks } });
   }
