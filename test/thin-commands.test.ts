@@ -4,11 +4,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandLine, type Ended } from './support/command.js';
 import { makeDockerArchive, type TestImage } from './support/image.js';
-import { isRoot, Scratch } from './support/scratch.js';
+import { isRoot, mountsBelow, Scratch } from './support/scratch.js';
 
 const name = 'images.example.org';
 
@@ -20,7 +21,7 @@ describe.skipIf(!isRoot)('thin (needs root, for the owners of files)', () => {
   let publisher: readonly string[];
 
   beforeAll(async () => {
-    scratch = new Scratch('thin');
+    scratch = new Scratch('thin', '/dev/shm');
     layerstore = new CommandLine(scratch.file('root'));
     publisher = ['--name', name, '--directory', scratch.file(name), '--keys', scratch.file('keys')];
     writeFileSync(scratch.file('key.pub'), layerstore.succeed('thin', 'init', ...publisher));
@@ -105,6 +106,33 @@ describe.skipIf(!isRoot)('thin (needs root, for the owners of files)', () => {
     expect(execFileSync('tar', ['-tf', scratch.file('layer.tar')], { encoding: 'utf8' })).toBe('thin.json\n');
     const thin: unknown = JSON.parse(execFileSync('tar', ['-xOf', scratch.file('layer.tar')], { encoding: 'utf8' }));
     expect(thin).toEqual(made.thin);
+  });
+
+  test('a container of the thin image shows the files of the original, and what it deleted stays deleted', async () => {
+    const configuration = {
+      servers: [`http://127.0.0.1:${(server.address() as AddressInfo).port}/${name}`],
+      keys: [scratch.file('key.pub')],
+      cacheDirectory: scratch.file('thin-cache'),
+    };
+    writeFileSync(scratch.file('cvmfs.json'), JSON.stringify({ repositories: { [name]: configuration } }));
+    const options = [
+      '--storage-opt',
+      'thin.enabled=true',
+      '--storage-opt',
+      `thin.config=${scratch.file('cvmfs.json')}`,
+    ];
+    const run = async (...args: readonly string[]): Promise<string> => {
+      const { code, stdout, stderr } = await layerstore.runBeside([...options, ...args]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return stdout.trim();
+    };
+    await run('create', 'thin/test:1', '--name', 'box');
+    const path = await run('mount', 'box');
+    expect(await readFile(join(path, 'etc/motd'), 'utf8')).toBe('welcome\n');
+    expect(await readdir(join(path, 'etc'))).toEqual(['motd']);
+    await run('unmount', 'box');
+    await run('rm', 'box');
+    expect(mountsBelow(scratch.file('root'))).toEqual([]);
   });
 
   test('renew prints the new date; a repository without keys, or none at all, is told', () => {
