@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ArchiveWorkers } from '@layerstore/archive';
 import { digestOf, type Digest } from '@layerstore/core';
@@ -342,6 +342,19 @@ describe.skipIf(process.getuid?.() !== 0)('layers are published (needs root, for
     await publish([fromTar(tar, digest)]);
     expect(readdirSync(join(directory, 'data/txn'))).toEqual(['lock']);
     expect((await publishedEntries(digest)).size).toBeGreaterThan(20);
+  });
+
+  test('what a killed publisher left is removed by the next one, and a whitelist that is being renewed is not', async () => {
+    const leftover = (document: string): string => join(directory, `..cvmfs${document}.0123456789abcdef.tmp`);
+    for (const document of ['published', 'reflog', 'whitelist']) writeFileSync(leftover(document), 'a part');
+    mkdirSync(join(directory, 'data/txn/layers/tree'), { recursive: true });
+    mkdirSync(join(directory, 'data/txn/objects'));
+    await publish([smallLayer('one')]);
+    expect(readdirSync(join(directory, 'data/txn'))).toEqual(['lock']);
+    expect(readdirSync(directory).filter((file) => file.endsWith('.tmp'))).toEqual([basename(leftover('whitelist'))]);
+    utimesSync(leftover('whitelist'), 1, 1);
+    await publish([smallLayer('two')]);
+    expect(readdirSync(directory).filter((file) => file.endsWith('.tmp'))).toEqual([]);
   });
 
   test('a reflog that is ahead of the manifest, as a kill between the two leaves it, is taken up', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { fromSystemError, StoreError } from '@layerstore/core';
@@ -18,7 +18,9 @@ export const WHITELIST_FILE = '.cvmfswhitelist';
 export const REFLOG_FILE = '.cvmfsreflog';
 
 /** What `writeFileDurably` leaves beside one of the three when it is killed. */
-const LEFTOVER = /^\.\.cvmfs(?:published|whitelist|reflog)\.[0-9a-f]{16}\.tmp$/;
+const LEFTOVER = /^\.\.cvmfs(published|whitelist|reflog)\.[0-9a-f]{16}\.tmp$/;
+/** Milliseconds after which a whitelist that is just being written is none any more. */
+const OLD = 3_600_000;
 
 /**
  * The root of a repository on disk, as web servers give it to clients:
@@ -66,7 +68,7 @@ export class RepositoryDirectory {
   sweep(): void {
     try {
       for (const name of readdirSync(this.staging)) if (name !== 'lock') removeTree(join(this.staging, name));
-      for (const name of readdirSync(this.path)) if (LEFTOVER.test(name)) rmSync(this.file(name), { force: true });
+      for (const name of readdirSync(this.path)) if (this.#isLeftover(name)) rmSync(this.file(name), { force: true });
     } catch (error) {
       throw fromSystemError(error, this.staging);
     }
@@ -129,6 +131,14 @@ export class RepositoryDirectory {
       if (hasErrno(error, 'ENOENT')) return undefined;
       throw fromSystemError(error, this.file(REFLOG_FILE));
     }
+  }
+
+  /** Whitelists are renewed without the lock. */
+  #isLeftover(name: string): boolean {
+    const [, document] = LEFTOVER.exec(name) ?? [];
+    if (document !== 'whitelist') return document !== undefined;
+    const status = statSync(this.file(name), { throwIfNoEntry: false });
+    return status !== undefined && Date.now() - status.mtimeMs > OLD;
   }
 
   #read(name: string): Buffer {
