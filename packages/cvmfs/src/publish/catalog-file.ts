@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { ForeignDatabase, openSqlite, type SqliteConnection } from '@layerstore/sqlite';
+import { ForeignDatabase, type SqliteConnection } from '@layerstore/sqlite';
 import {
   CATALOG_SCHEMA,
   CATALOG_SCHEMA_REVISION,
@@ -10,6 +10,7 @@ import { formatHash, type ContentHash } from '../format/content-hash.js';
 import { hashPath, noPath } from '../format/path-hash.js';
 import type { StoredObject } from './object-stage.js';
 import { addStatistics, countRow, noStatistics, type Statistics } from './statistics.js';
+import { openUnshared } from './open-unshared.js';
 
 /** A row to be written. */
 export interface CatalogRow {
@@ -53,11 +54,7 @@ export class CatalogFile implements Disposable {
     readonly path: string,
     origin: 'new' | 'published',
   ) {
-    this.#database = openSqlite(path);
-    for (const setting of ['page_size = 1024', 'synchronous = OFF', 'journal_mode = OFF']) {
-      this.#database.prepare(`PRAGMA ${setting}`).all();
-    }
-    this.#database.exec('BEGIN');
+    this.#database = openUnshared(path);
     if (origin === 'new') for (const statement of catalogTables) this.#database.exec(statement);
     this.#self = this.#readStatistics('self_');
     this.#subtree = this.#readStatistics('subtree_');

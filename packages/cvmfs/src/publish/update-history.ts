@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { StoreError } from '@layerstore/core';
-import { ForeignDatabase, openSqlite, type SqliteConnection } from '@layerstore/sqlite';
+import { ForeignDatabase, type SqliteConnection } from '@layerstore/sqlite';
 import { formatHash, type ContentHash } from '../format/content-hash.js';
 import { HISTORY_SCHEMA, HISTORY_SCHEMA_REVISION, historyTables } from '../format/history-schema.js';
 import type { StoredObject } from './object-stage.js';
+import { openUnshared } from './open-unshared.js';
 
 /** A name for a revision. */
 export interface NewTag {
@@ -47,12 +48,8 @@ export function updateHistory(path: string, change: HistoryChange): Buffer {
     writeFileSync(path, previous.content, { flag: 'wx', mode: 0o600 });
     new ForeignDatabase(path)[Symbol.dispose]();
   }
-  const database = openSqlite(path);
+  const database = openUnshared(path);
   try {
-    for (const setting of ['page_size = 1024', 'synchronous = OFF', 'journal_mode = OFF']) {
-      database.prepare(`PRAGMA ${setting}`).all();
-    }
-    database.exec('BEGIN');
     if (previous === undefined) begin(database, repository);
     setProperty(database, 'previous_revision', previous === undefined ? '0'.repeat(40) : formatHash(previous.hash));
     addTags(database, change);

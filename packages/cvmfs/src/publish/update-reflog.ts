@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { StoreError } from '@layerstore/core';
-import { ForeignDatabase, openSqlite } from '@layerstore/sqlite';
+import { ForeignDatabase } from '@layerstore/sqlite';
 import { formatHash, hashBytes, isSameHash, type ContentHash } from '../format/content-hash.js';
 import { malformed } from '../format/malformed.js';
 import type { Manifest } from '../format/manifest.js';
@@ -11,6 +11,7 @@ import {
   reflogTypes,
   type ReflogKind,
 } from '../format/reflog-schema.js';
+import { openUnshared } from './open-unshared.js';
 
 /** An object that a manifest names. */
 export interface ReflogEntry {
@@ -47,12 +48,8 @@ export function updateReflog(
     writeFileSync(path, previous, { flag: 'wx', mode: 0o600 });
     if (head !== undefined) checkReflog(path, previous, head);
   }
-  const database = openSqlite(path);
+  const database = openUnshared(path);
   try {
-    for (const setting of ['page_size = 1024', 'synchronous = OFF', 'journal_mode = OFF']) {
-      database.prepare(`PRAGMA ${setting}`).all();
-    }
-    database.exec('BEGIN');
     if (previous === undefined) {
       for (const statement of reflogTables) database.exec(statement);
       const properties = { schema: REFLOG_SCHEMA, schema_revision: REFLOG_SCHEMA_REVISION, fqrn: repository };
