@@ -149,6 +149,12 @@ export interface GraphDriver {
 
   /** Finishes or sweeps what an interrupted process left in the home. Idempotent; called on open and on shutdown. */
   cleanup(): Promise<void>;
+
+  /**
+   * Lets go of the locks and descriptors that the driver holds for open views, as the end of the process would. What is mounted stays
+   * mounted, and is taken up by the next driver on the home. To be called once, last.
+   */
+  [Symbol.dispose](): void;
 }
 
 export interface CreateOptions {

@@ -185,6 +185,8 @@ class LazyParts {
   async end(): Promise<void> {
     const workers = await this.openedWorkers;
     await workers?.[Symbol.asyncDispose]();
+    const driver = await this.openedDriver?.catch(() => undefined);
+    driver?.[Symbol.dispose]();
   }
 
   private async openDriver(): Promise<GraphDriver> {

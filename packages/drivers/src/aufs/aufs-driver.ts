@@ -178,6 +178,10 @@ export class AufsDriver extends HomeDriver implements RestackingDriver {
     return { upper: await plans.tree(id), lowers: await plans.trees(parents) };
   }
 
+  override [Symbol.dispose](): void {
+    this.parts.forms[Symbol.dispose]();
+  }
+
   override async cleanup(): Promise<void> {
     const { home, forms, folders, shadows, shortNames, logger } = this.parts;
     if (!home.readOnly) {

@@ -121,6 +121,12 @@ export class OverlayForms {
     await this.#dropIdleLock(id);
   }
 
+  /** Lets go of every layer as it is, like the end of the process. */
+  [Symbol.dispose](): void {
+    for (const lock of this.#held.values()) lock.release();
+    this.#held.clear();
+  }
+
   /** True when the layer is in overlay form and this process holds it there. */
   async #hold(id: LayerId): Promise<boolean> {
     if (this.#held.has(id)) return true;

@@ -114,6 +114,10 @@ export abstract class HomeDriver implements GraphDriver {
     await this.directories.sweep();
   }
 
+  [Symbol.dispose](): void {
+    // Nothing is held between calls.
+  }
+
   /** Reads what `--storage-opt` of a single layer holds; a driver with limits gives bytes. */
   protected sizeLimit(options: StorageOptions | undefined): number | undefined {
     checkStorageOptions(options, { driver: this.name, ignored: [], refused: { size: noProjectQuotas } });

@@ -213,6 +213,11 @@ export class ThinDriver implements GraphDriver, StartRecorder {
     await this.parts.repositoryLayers.sweep(() => this.#namedLayers(layers));
   }
 
+  [Symbol.dispose](): void {
+    this.parts.uses[Symbol.dispose]();
+    this.#driver[Symbol.dispose]();
+  }
+
   /** The URLs in all thin layers of the home. @throws StoreError of a thin layer that cannot be read */
   async #namedLayers(ids: Iterable<LayerId>): Promise<ReadonlySet<string>> {
     const urls = new Set<string>();

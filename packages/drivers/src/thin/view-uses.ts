@@ -150,6 +150,12 @@ export class ViewUses {
     return source.acquire({ repository, user, ...(revision === undefined ? {} : { revision }) });
   }
 
+  /** Lets go of every use as it is, like the end of the process. */
+  [Symbol.dispose](): void {
+    for (const lock of this.#held.values()) lock.release();
+    this.#held.clear();
+  }
+
   async #hold(name: string): Promise<void> {
     if (this.#held.has(name)) return;
     // Shared: several processes may have the same view open.

@@ -212,6 +212,7 @@ export class LayerHome implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.tools.workers[Symbol.asyncDispose]();
+    this.driver[Symbol.dispose]();
   }
 
   async #makeAgain(layer: LayerId): Promise<void> {

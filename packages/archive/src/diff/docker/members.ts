@@ -22,8 +22,8 @@ export interface MemberOptions {
 
 const empty = Buffer.alloc(0);
 const slash = Buffer.from('/');
-/** Docker looks for the marks of root's mounts only; layerstore writes both, see `apply/marks.ts`. */
-const opaqueMark = 'trusted.overlay.opaque';
+/** Docker looks for the first only. The second is what overlays over an aufs home write, which are mounted with `userxattr`. */
+const opaqueMarks = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 const opaqueName = Buffer.from('.wh..wh..opq');
 
 const typeFlags: Readonly<Record<Exclude<FileKind, 'socket'>, GoHeader['typeFlag']>> = {
@@ -134,7 +134,8 @@ export class DockerMembers {
   }
 
   #linkTo(path: Buffer, status: FileStatus): Buffer | undefined {
-    if (isDirectory(status) || status.links < 2) return undefined;
+    // Markers of a layer may be names of one file; an opaque marker that is a link is none to who unpacks it.
+    if (isDirectory(status) || status.links < 2 || isAufsMarker(baseName(path))) return undefined;
     const first = this.#first.get(status.inode);
     if (first === undefined) this.#first.set(status.inode, path);
     return first;
@@ -152,7 +153,8 @@ export class DockerMembers {
   }
 
   #isOpaque(path: Buffer): boolean {
-    return this.options.whiteouts === 'overlay' && this.files.xattr(path, opaqueMark)?.toString('latin1') === 'y';
+    if (this.options.whiteouts !== 'overlay') return false;
+    return opaqueMarks.some((mark) => this.files.xattr(path, mark)?.toString('latin1') === 'y');
   }
 
   #capability(path: Buffer): Buffer | undefined {

@@ -103,6 +103,7 @@ export class OpenHome implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.driver[Symbol.dispose]();
     this.lock.release();
   }
 
