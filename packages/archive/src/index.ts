@@ -16,6 +16,7 @@ export type * from './layer-tree.js';
 export type * from './tar/entry.js';
 export * from './tar/limits.js';
 export type * from './tar/observer.js';
+export { encodePlainHeader } from './tar/plain-header.js';
 export * from './tar/reader.js';
 export * from './tar/writer.js';
 export * from './tar-split/crc64.js';

@@ -163,6 +163,9 @@ export interface CreateOptions {
   readonly mountLabel?: string;
 }
 
+/** Whether what was made is on disk when the call returns. */
+export type Durability = 'synced' | 'unsynced';
+
 export interface CreateReadWriteOptions extends CreateOptions {
   readonly storageOptions?: Readonly<Record<string, string>>;
   /**
@@ -170,7 +173,7 @@ export interface CreateReadWriteOptions extends CreateOptions {
    * for the disk; for callers that record it themselves and call {@link GraphDriver.restore} after a restart of the machine. A
    * driver whose layers are copies syncs anyway.
    */
-  readonly durability?: 'synced' | 'unsynced';
+  readonly durability?: Durability;
   /** Attributes of the layer's own root in place of the parent's. A driver whose layers are copies keeps those of the copy. */
   readonly root?: RootAttributes;
 }

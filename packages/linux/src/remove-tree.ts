@@ -1,5 +1,5 @@
 import { fromSystemError, StoreError } from '@layerstore/core';
-import { readdirSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   AT_REMOVEDIR,
@@ -13,6 +13,7 @@ import {
   RESOLVE_NO_XDEV,
 } from './constants.js';
 import { mountsBelow, readMountTable } from './mount-table.js';
+import { namesIn } from './names-in.js';
 import { hasErrno } from './native/errno.js';
 import { nativeSyscalls } from './native-syscalls.js';
 import { AT_FDCWD, type FileSyscalls } from './syscalls.js';
@@ -162,14 +163,5 @@ function removeEmptyDirectory(sys: FileSyscalls, parent: number, name: string | 
     sys.unlinkat(parent, name, AT_REMOVEDIR);
   } catch (error) {
     if (!hasErrno(error, 'ENOENT')) throw error;
-  }
-}
-
-function namesIn(directory: number): Buffer[] {
-  try {
-    return readdirSync(`/proc/self/fd/${directory}`, { encoding: 'buffer' });
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return [];
-    throw error;
   }
 }

@@ -1,5 +1,4 @@
 import { fromSystemError } from '@layerstore/core';
-import { readdirSync } from 'node:fs';
 import {
   AT_SYMLINK_NOFOLLOW,
   O_DIRECTORY,
@@ -12,6 +11,7 @@ import {
   S_IFDIR,
   S_IFMT,
 } from './constants.js';
+import { namesIn } from './names-in.js';
 import { hasErrno } from './native/errno.js';
 import { nativeSyscalls } from './native-syscalls.js';
 import { AT_FDCWD, type FileStatus, type FileSyscalls } from './syscalls.js';
@@ -139,15 +139,6 @@ function openBelow(sys: FileSyscalls, parent: number, name: Buffer, flags: numbe
     });
   } catch (error) {
     if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EXDEV')) return undefined;
-    throw error;
-  }
-}
-
-function namesIn(directory: number): Buffer[] {
-  try {
-    return readdirSync(`/proc/self/fd/${directory}`, { encoding: 'buffer' });
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return [];
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { encodeHeader, END_OF_ARCHIVE, padding, type TarEntry } from '@layerstore/archive';
+import { encodePlainHeader, END_OF_ARCHIVE, padding } from '@layerstore/archive';
 import { digestHex, digestOf } from '@layerstore/core';
 import {
   blobPath,
@@ -76,9 +76,9 @@ function tarParts<Content>(files: readonly PlannedFile<Content>[]): ArchivePart<
     if (pending.length > 0) parts.push({ kind: 'bytes', data: Buffer.concat(pending) });
     pending = [];
   };
-  pending.push(header('blobs/', 'directory', 0), header('blobs/sha256/', 'directory', 0));
+  pending.push(encodePlainHeader('blobs/', 'directory', 0), encodePlainHeader('blobs/sha256/', 'directory', 0));
   for (const { path, size, part } of files) {
-    pending.push(header(path, 'file', size));
+    pending.push(encodePlainHeader(path, 'file', size));
     if (isBytes(part)) pending.push(part.data);
     else {
       flush();
@@ -93,25 +93,4 @@ function tarParts<Content>(files: readonly PlannedFile<Content>[]): ArchivePart<
 
 function isBytes(part: unknown): part is BytesPart {
   return typeof part === 'object' && part !== null && 'kind' in part && part.kind === 'bytes';
-}
-
-const nothing = Buffer.alloc(0);
-
-function header(name: string, type: 'file' | 'directory', size: number): Buffer {
-  const entry: TarEntry = {
-    type,
-    name: Buffer.from(name),
-    linkName: nothing,
-    mode: type === 'directory' ? 0o755 : 0o644,
-    uid: 0,
-    gid: 0,
-    userName: nothing,
-    groupName: nothing,
-    size,
-    modifiedNs: 0n,
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: [],
-  };
-  return encodeHeader(entry);
 }

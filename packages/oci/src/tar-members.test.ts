@@ -1,11 +1,11 @@
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
-import { END_OF_ARCHIVE } from '@layerstore/archive';
+import { encodePlainHeader, END_OF_ARCHIVE } from '@layerstore/archive';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { findMember, readMember, readRange } from './members.js';
 import { TarMembers } from './tar-members.js';
 import { failure } from './testing/failure.js';
-import { tarHeader, tarOf } from './testing/tar.js';
+import { tarOf } from './testing/tar.js';
 import { Temporary } from './testing/temporary.js';
 
 describe('the table of contents of a tar', () => {
@@ -28,7 +28,7 @@ describe('the table of contents of a tar', () => {
     const path = directory.join('big.tar');
     const size = 64 * 2 ** 30;
     const file = openSync(path, 'w');
-    const header = tarHeader('big/layer.tar', 'file', size);
+    const header = encodePlainHeader('big/layer.tar', 'file', size);
     writeSync(file, header, 0, header.length, 0);
     const rest = tarOf([['manifest.json', '[]']]);
     writeSync(file, rest, 0, rest.length, header.length + size);
@@ -85,7 +85,7 @@ describe('the table of contents of a tar', () => {
 
   test('of an archive with a hundred thousand headers is refused by its limit', async () => {
     using directory = new Temporary();
-    const header = tarHeader('a', 'directory', 0);
+    const header = encodePlainHeader('a', 'directory', 0);
     const path = directory.write('a.tar', Buffer.alloc(header.length * 100_001, header));
     expect(await failure(() => TarMembers.open(path))).toMatchObject({ code: 'ERR_LIMIT_EXCEEDED', subject: path });
   });

@@ -40,6 +40,11 @@ export function readXattrsOfOpen(files: TreeFiles, fd: number, path: Buffer): Sp
 
 const telling: ReadonlySet<string> = new Set(['opaque', 'redirect', 'metacopy']);
 
+/** `x` says that a directory may hold whiteouts in the form of attributes, not that it is opaque. */
+function isYes(value: Buffer | undefined): boolean {
+  return value?.toString() === 'y';
+}
+
 /** False for what an overlay notes for itself: every file that it copied up has an `origin`. */
 function isTelling(name: Buffer): boolean {
   const text = name.toString('latin1');
@@ -60,12 +65,16 @@ function splitMarks(xattrs: readonly Xattr[]): SplitXattrs {
   return {
     own,
     marks: {
-      // `x` says that the directory may hold whiteouts in the form of attributes, not that it is opaque.
-      opaque: marks.get('opaque')?.toString() === 'y',
+      opaque: isYes(marks.get('opaque')),
       redirect: marks.get('redirect'),
       metacopy: marks.has('metacopy'),
     },
   };
+}
+
+/** Whether a mount has marked a directory as opaque: what {@link readXattrs} tells, for callers that want nothing else. */
+export function hasOpaqueMark(files: TreeFiles, path: Buffer): boolean {
+  return kernelNamespaces.some((namespace) => isYes(files.xattr(path, `${namespace}opaque`)));
 }
 
 /** Whiteouts as an attribute of an empty file (kernel 6.7 and later), for places where devices cannot be made. */

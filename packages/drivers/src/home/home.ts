@@ -35,6 +35,7 @@ import {
   type Mounter,
   type OverlayUpper,
 } from '@layerstore/linux';
+import type { Durability } from '../driver.js';
 import type { DriverOptions } from '../driver-options.js';
 import { HomeStaging, type StagingDirectory } from './home-staging.js';
 import { refuseInUse } from './in-use.js';
@@ -119,7 +120,7 @@ export class Home {
   makeSubdirectory(name: string, mode: number): void {
     const path = join(this.path, name);
     if (!this.#mayBeMade) {
-      this.requireMark(isDirectory(path), `it has no directory ${name}, which every home of the driver has`);
+      this.requireMark(() => isDirectory(path), `it has no directory ${name}, which every home of the driver has`);
       return;
     }
     try {
@@ -135,8 +136,8 @@ export class Home {
    * Refuses a directory without what tells a home of the driver from others, unless it may become one.
    * @throws StoreError ERR_NOT_A_HOME
    */
-  requireMark(isMarked: boolean, missing: string): void {
-    if (isMarked || this.#mayBeMade) return;
+  requireMark(isMarked: () => boolean, missing: string): void {
+    if (this.#mayBeMade || isMarked()) return;
     throw new StoreError('ERR_NOT_A_HOME', missing, {
       subject: this.path,
       hint: 'name the directory that the driver owns, for example /var/lib/docker/overlay2, and the right driver',
@@ -276,7 +277,7 @@ function noHome(path: string, cause?: unknown): StoreError {
 }
 
 export interface Publication {
-  readonly durability?: 'synced' | 'unsynced';
+  readonly durability?: Durability;
   readonly afterRename?: () => void;
 }
 

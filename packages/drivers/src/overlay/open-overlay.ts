@@ -20,7 +20,7 @@ export async function openOverlay(path: string, options: DriverOptions): Promise
   const readOnly = options.access === 'read-only';
   if (!readOnly) refuseFileSystem('overlay', path, refusedFileSystems);
   const home = Home.open(path, options);
-  home.requireMark(isOverlayHome(home.path), 'it holds no layer of the driver');
+  home.requireMark(() => isOverlayHome(home.path), 'it holds no layer of the driver');
   const mountOptions = overlayOptions();
   if (readOnly) {
     return new OverlayDriver({ home, mountOptions, supportsDirectoryTypes: true });

@@ -10,6 +10,7 @@ import { lstatSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLayerId, StoreError, type LayerId } from '@layerstore/core';
 import { syncDirectory } from '@layerstore/linux';
+import type { Durability } from '../driver.js';
 import type { Home } from '../home/home.js';
 import { isDirectory, listOptional, unlessAbsent } from '../home/optional-file.js';
 
@@ -50,7 +51,7 @@ export class ShortLinks {
     return isLayerId(id) && !reservedNames.includes(id) ? id : undefined;
   }
 
-  make(name: string, id: LayerId, durability: 'synced' | 'unsynced' = 'synced'): void {
+  make(name: string, id: LayerId, durability: Durability = 'synced'): void {
     symlinkSync(`../${id}/diff`, join(this.path, name));
     if (durability === 'synced') syncDirectory(this.path);
   }
@@ -60,7 +61,7 @@ export class ShortLinks {
    * a home that is only read.
    * @throws StoreError ERR_STORE_DAMAGED when it leads to another layer
    */
-  require(name: string, id: LayerId, durability: 'synced' | 'unsynced' = 'synced'): void {
+  require(name: string, id: LayerId, durability: Durability = 'synced'): void {
     const target = this.target(name);
     if (target === id) return;
     if (target !== undefined && isDirectory(join(this.#home, target))) {

@@ -1,6 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { encodeHeader, END_OF_ARCHIVE, padding, type EntryType } from '@layerstore/archive';
+import { encodePlainHeader, END_OF_ARCHIVE, padding, type EntryType } from '@layerstore/archive';
 
 /** A member of an archive for a test: its bytes, or a link. */
 export type TestMember = readonly [name: string, content: Buffer | string | TestLink];
@@ -10,31 +10,12 @@ export interface TestLink {
   readonly target?: string;
 }
 
-const nothing = Buffer.alloc(0);
-
-export function tarHeader(name: string, type: EntryType, size: number, target = ''): Buffer {
-  return encodeHeader({
-    type,
-    name: Buffer.from(name),
-    linkName: Buffer.from(target),
-    mode: type === 'directory' ? 0o755 : 0o644,
-    uid: 0,
-    gid: 0,
-    userName: nothing,
-    groupName: nothing,
-    size,
-    modifiedNs: 0n,
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: [],
-  });
-}
-
 export function tarOf(members: readonly TestMember[]): Buffer {
   const parts = members.map(([name, content]) => {
-    if (typeof content === 'object' && 'type' in content) return tarHeader(name, content.type, 0, content.target);
+    if (typeof content === 'object' && 'type' in content)
+      return encodePlainHeader(name, content.type, 0, content.target);
     const bytes = Buffer.from(content);
-    return Buffer.concat([tarHeader(name, 'file', bytes.length), bytes, padding(bytes.length)]);
+    return Buffer.concat([encodePlainHeader(name, 'file', bytes.length), bytes, padding(bytes.length)]);
   });
   return Buffer.concat([...parts, END_OF_ARCHIVE]);
 }

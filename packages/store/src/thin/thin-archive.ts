@@ -1,8 +1,6 @@
-import { encodeHeader, END_OF_ARCHIVE, padding } from '@layerstore/archive';
+import { encodePlainHeader, END_OF_ARCHIVE, padding } from '@layerstore/archive';
 import { digestHex, digestOf } from '@layerstore/core';
 import type { ThinDocument } from './thin-document.js';
-
-const nothing = Buffer.alloc(0);
 
 /**
  * A thin image as a docker-archive: one layer, which holds `thin.json` and nothing else, and the config of the image that it stands for with
@@ -31,24 +29,10 @@ export function thinArchive(config: Buffer, thin: ThinDocument, reference: strin
 }
 
 function archive(files: readonly (readonly [name: string, content: Buffer])[]): Buffer {
-  const members = files.flatMap(([name, content]) => [header(name, content.length), content, padding(content.length)]);
+  const members = files.flatMap(([name, content]) => [
+    encodePlainHeader(name, 'file', content.length),
+    content,
+    padding(content.length),
+  ]);
   return Buffer.concat([...members, END_OF_ARCHIVE]);
-}
-
-function header(name: string, size: number): Buffer {
-  return encodeHeader({
-    type: 'file',
-    name: Buffer.from(name),
-    linkName: nothing,
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    userName: nothing,
-    groupName: nothing,
-    size,
-    modifiedNs: 0n,
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: [],
-  });
 }

@@ -5,6 +5,7 @@ import type { ByteSource } from '../../byte-source.js';
 import { wholeSeconds } from '../../tar/numbers.js';
 import { fileKind, isDirectory, isWhiteoutDevice, type FileKind } from '../../tree/file-kind.js';
 import { whiteoutOf, isAufsMarker } from '../../tree/aufs-markers.js';
+import { hasOpaqueMark } from '../../tree/overlay-marks.js';
 import { baseName, joinPath, parentOf } from '../../tree/paths.js';
 import type { TreeFiles } from '../../tree/tree-files.js';
 import { changedEntry } from '../changed-entry.js';
@@ -22,8 +23,6 @@ export interface MemberOptions {
 
 const empty = Buffer.alloc(0);
 const slash = Buffer.from('/');
-/** Docker looks for the first only. The second is what overlays over an aufs home write, which are mounted with `userxattr`. */
-const opaqueMarks = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 const opaqueName = Buffer.from('.wh..wh..opq');
 
 const typeFlags: Readonly<Record<Exclude<FileKind, 'socket'>, GoHeader['typeFlag']>> = {
@@ -60,7 +59,9 @@ export class DockerMembers {
       return;
     }
     yield* this.output.raw(encodeGoHeader(header));
-    if (kind === 'directory' && this.#isOpaque(path)) yield* this.#opaqueMarker(path, header);
+    // Docker looks for `trusted.overlay.opaque` only; overlays over an aufs home are mounted with `userxattr`.
+    const isOpaque = kind === 'directory' && this.options.whiteouts === 'overlay' && hasOpaqueMark(this.files, path);
+    if (isOpaque) yield* this.#opaqueMarker(path, header);
   }
 
   #header(path: Buffer, kind: keyof typeof typeFlags, status: FileStatus, linkedTo: Buffer | undefined): GoHeader {
@@ -150,11 +151,6 @@ export class DockerMembers {
   #names(status: FileStatus): Pick<GoHeader, 'userName' | 'groupName'> {
     const { names } = this.options;
     return { userName: names.user(status.uid), groupName: names.group(status.gid) };
-  }
-
-  #isOpaque(path: Buffer): boolean {
-    if (this.options.whiteouts !== 'overlay') return false;
-    return opaqueMarks.some((mark) => this.files.xattr(path, mark)?.toString('latin1') === 'y');
   }
 
   #capability(path: Buffer): Buffer | undefined {

@@ -61,6 +61,15 @@ describe('writeDockerDiff', () => {
     expect(names({ upper, lowers: [lower] })).toEqual(['file']);
   });
 
+  test.runIf(isRoot).each(['trusted', 'user'])(
+    'writes an opaque marker for a mark of %s mounts (needs root)',
+    (family) => {
+      const upper = tree('upper', 'overlay', ['d/file']);
+      nativeSyscalls().setXattr(join(upper.path, 'd'), `${family}.overlay.opaque`, Buffer.from('y'));
+      expect(names({ upper, lowers: [] })).toEqual(['d/', 'd/.wh..wh..opq', 'd/file']);
+    },
+  );
+
   test('leaves out the bookkeeping of aufs in the root, and nothing else', () => {
     const files = ['.wh..wh.aufs', '.wh..wh.plnk/1', '.wh..wh..opq', '.wh.gone', 'd/.wh..wh..opq', 'd/.wh..wh.x', 'f'];
     expect(names({ upper: tree('upper', 'aufs', files), lowers: [] })).toEqual([
